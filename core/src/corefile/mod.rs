@@ -1,0 +1,1 @@
+//! Text of a Corefile to typed arguments.

@@ -1,0 +1,1 @@
+//! Sockets: options, and datagrams in batches.
