@@ -190,7 +190,7 @@ fn lower_case(cause: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     match chars.next() {
-        // Words in capitals stay.
+        // Abbreviations keep their capitals.
         Some(first) if !chars.clone().next().is_some_and(char::is_uppercase) => {
             first.to_lowercase().chain(chars).collect()
         }

@@ -103,7 +103,7 @@ impl Name {
 /// Room for the control messages of one datagram: packet information and the count of overflows.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-pub(super) struct Control([u8; Control::CAPACITY]);
+pub(super) struct Control([u8; Self::CAPACITY]);
 
 // SAFETY: bytes.
 unsafe impl Plain for Control {}
@@ -133,8 +133,9 @@ pub(super) unsafe fn read_notes(header: &libc::msghdr) -> Notes {
         let mut current = libc::CMSG_FIRSTHDR(header);
         while let Some(cmsg) = current.as_ref() {
             let data = libc::CMSG_DATA(cmsg);
+            // Compared as u64, for the field is narrower with other C libraries.
             let holds =
-                |bytes: usize| cmsg.cmsg_len as usize >= libc::CMSG_LEN(bytes as libc::c_uint) as usize;
+                |bytes: usize| cmsg.cmsg_len as u64 >= u64::from(libc::CMSG_LEN(bytes as libc::c_uint));
             match (cmsg.cmsg_level, cmsg.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) if holds(size_of::<libc::in_pktinfo>()) => {
                     // The local address to answer from: of a broadcast, that is not the one it was sent to.

@@ -35,9 +35,8 @@ unsafe impl<T: Plain> Send for Slab<T> {}
 impl<T: Plain> Slab<T> {
     pub(super) fn zeroed(len: usize) -> Self {
         let len = len.max(1);
-        let layout = match Layout::array::<T>(len).and_then(|layout| layout.align_to(CACHE_LINE)) {
-            Ok(layout) => layout,
-            Err(_) => handle_alloc_error(Layout::new::<T>()),
+        let Ok(layout) = Layout::array::<T>(len).and_then(|layout| layout.align_to(CACHE_LINE)) else {
+            handle_alloc_error(Layout::new::<T>())
         };
         // SAFETY: the layout's size is not zero: `len` is at least 1, and no `Plain` type is empty.
         let memory = unsafe { alloc_zeroed(layout) };
