@@ -1,7 +1,14 @@
 //! The framework of Catena: everything that a plugin author imports.
+//!
+//! A DNS server reads a [Corefile](corefile), builds a [chain of plugins](plugin) for each server block, receives
+//! [messages](message) on its [listeners](server), and passes each query through the chain of the block that serves
+//! its name. [`instance`] starts, reloads and stops all of it.
 
 #![deny(unsafe_code)]
 
 pub mod corefile;
+pub mod counters;
+pub mod log;
 pub mod message;
 pub mod net;
+pub mod worker;

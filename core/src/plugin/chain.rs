@@ -1,0 +1,174 @@
+//! The plugins of a server block in their order, and the way from one to the next.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use super::panics::{self, PanicPolicy};
+use super::{Outcome, Plugin, PluginError};
+use crate::counters::Counters;
+use crate::message::Request;
+
+/// The plugins that serve a block, in their order.
+pub struct Chain {
+    links: Box<[Link]>,
+    policy: PanicPolicy,
+    counters: Arc<Counters>,
+}
+
+struct Link {
+    plugin: Arc<dyn Plugin>,
+    name: &'static str,
+    panics: AtomicU64,
+}
+
+impl Chain {
+    /// A chain of these plugins.
+    #[must_use]
+    pub fn new(plugins: Vec<Arc<dyn Plugin>>, policy: PanicPolicy, counters: Arc<Counters>) -> Self {
+        let link = |plugin: Arc<dyn Plugin>| Link { name: plugin.name(), plugin, panics: AtomicU64::new(0) };
+        Self { links: plugins.into_iter().map(link).collect(), policy, counters }
+    }
+
+    /// Whether no plugin serves the block.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// The plugins' names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.links.iter().map(|link| link.name)
+    }
+
+    /// How often plugins of this name panicked in this chain.
+    #[must_use]
+    pub fn panics(&self, name: &str) -> u64 {
+        let of_name = self.links.iter().filter(|link| link.name == name);
+        of_name.map(|link| link.panics.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The way into the chain: runs its first plugin.
+    #[must_use]
+    pub fn start(self: &Arc<Self>) -> Next<'_> {
+        Next { chain: self, index: 0 }
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// The rest of the chain behind a plugin. It can be run any number of times, also never.
+#[derive(Clone, Copy, Debug)]
+pub struct Next<'a> {
+    chain: &'a Arc<Chain>,
+    index: usize,
+}
+
+impl<'a> Next<'a> {
+    /// Runs the rest of the chain.
+    ///
+    /// Behind the last plugin the future gives the error "no next plugin found". A panic of the plugin that is run
+    /// comes back as an error too ([`PluginError::is_panic`]).
+    pub fn run<'r>(self, request: &'r mut Request) -> Run<'r>
+    where
+        'a: 'r,
+    {
+        let Some(link) = self.chain.links.get(self.index) else {
+            let caller = self.index.checked_sub(1).and_then(|index| self.chain.links.get(index));
+            let error = PluginError::no_next(caller.map_or("server", |link| link.name));
+            return Run(State::End(Some(error)));
+        };
+        let next = Next { chain: self.chain, index: self.index + 1 };
+        // A plugin written without `async fn` runs code here already.
+        match catch_unwind(AssertUnwindSafe(|| link.plugin.serve_dns(request, next))) {
+            Ok(future) => Run(State::Call { future, link, chain: self.chain }),
+            Err(_) => Run(State::End(Some(self.chain.caught(link)))),
+        }
+    }
+
+    /// Whether no plugin follows.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.index >= self.chain.links.len()
+    }
+
+    /// The name of the plugin that would be run.
+    #[must_use]
+    pub fn plugin_name(&self) -> Option<&'static str> {
+        self.chain.links.get(self.index).map(|link| link.name)
+    }
+
+    /// The same as a value of its own, for work that outlives the query.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedNext {
+        OwnedNext { chain: Arc::clone(self.chain), index: self.index }
+    }
+}
+
+/// The rest of the chain, kept alive by itself.
+#[derive(Clone, Debug)]
+pub struct OwnedNext {
+    chain: Arc<Chain>,
+    index: usize,
+}
+
+impl OwnedNext {
+    /// The borrowed form.
+    #[must_use]
+    pub fn as_next(&self) -> Next<'_> {
+        Next { chain: &self.chain, index: self.index }
+    }
+
+    /// Runs the rest of the chain.
+    pub fn run<'r>(&'r self, request: &'r mut Request) -> Run<'r> {
+        self.as_next().run(request)
+    }
+}
+
+impl Chain {
+    fn caught(&self, link: &Link) -> PluginError {
+        link.panics.fetch_add(1, Ordering::Relaxed);
+        panics::caught(link.name, self.policy, &self.counters)
+    }
+}
+
+/// The future of [`Next::run`]: one plugin at work, with a barrier that no panic passes.
+pub struct Run<'r>(State<'r>);
+
+type Serving<'r> = Pin<Box<dyn Future<Output = Result<Outcome, PluginError>> + Send + 'r>>;
+
+enum State<'r> {
+    Call { future: Serving<'r>, link: &'r Link, chain: &'r Chain },
+    End(Option<PluginError>),
+}
+
+impl Future for Run<'_> {
+    type Output = Result<Outcome, PluginError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Call { future, link, chain } => {
+                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                    Ok(polled) => polled,
+                    Err(_) => Poll::Ready(Err(chain.caught(link))),
+                }
+            }
+            // Polled again after its end, which a correct caller does not do: stay pending for ever.
+            State::End(error) => error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+        }
+    }
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Run")
+    }
+}

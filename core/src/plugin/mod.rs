@@ -1,0 +1,96 @@
+//! The plugin interface: what a plugin is, and what it meets.
+//!
+//! A plugin is one link of the chain that serves a server block. It answers a query, or passes it on with
+//! [`Next::run`] and may change what comes back: answers travel as values.
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use catena_core::message::{Rcode, Request};
+//! use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+//!
+//! /// Refuses queries for TXT records.
+//! struct NoText;
+//!
+//! #[async_trait]
+//! impl Plugin for NoText {
+//!     fn name(&self) -> &'static str {
+//!         "notext"
+//!     }
+//!
+//!     async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+//!         if request.qtype_code() == 16 {
+//!             return Ok(Outcome::Status(Rcode::REFUSED));
+//!         }
+//!         next.run(request).await
+//!     }
+//! }
+//! ```
+//!
+//! Its setup function reads its directives of the Corefile and adds it to the chain:
+//!
+//! ```
+//! # use async_trait::async_trait;
+//! # use catena_core::message::Request;
+//! # use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+//! # struct NoText;
+//! # #[async_trait]
+//! # impl Plugin for NoText {
+//! #     fn name(&self) -> &'static str { "notext" }
+//! #     async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+//! #         next.run(request).await
+//! #     }
+//! # }
+//! use catena_core::corefile::ConfigErrors;
+//! use catena_core::plugin::{Definition, Setup};
+//!
+//! pub static PLUGIN: Definition = Definition::new("notext", setup);
+//!
+//! fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
+//!     for directive in setup.directives() {
+//!         directive.no_args()?;
+//!         directive.no_block()?;
+//!     }
+//!     setup.add(NoText);
+//!     Ok(())
+//! }
+//! ```
+
+mod chain;
+mod error;
+mod lifecycle;
+mod outcome;
+mod panics;
+mod services;
+mod settings;
+mod setup;
+mod shared;
+
+use async_trait::async_trait;
+
+use crate::message::Request;
+
+pub use chain::{Chain, Next, OwnedNext, Run};
+pub use error::{ExtendedError, PluginError};
+pub use lifecycle::{Lifecycle, StartContext, StartError, StopReason};
+pub use outcome::{MessageSource, Outcome, TransferStream};
+pub use panics::{PanicPolicy, install_panic_hook};
+pub use services::{
+    Autopath, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent, TapKind, Transferer,
+};
+pub use settings::{BlockSettings, ListenHost, Timeouts, ViewFilter};
+pub use setup::{BlockInfo, Definition, Setup};
+pub use shared::{Handover, Shared};
+
+/// One link of the chain that serves a server block.
+#[async_trait]
+pub trait Plugin: Send + Sync + 'static {
+    /// Name in the Corefile, in logs and in metrics.
+    fn name(&self) -> &'static str;
+
+    /// Answers `request`, or passes it on with [`Next::run`].
+    ///
+    /// # Errors
+    ///
+    /// An error is answered with its RCODE (SERVFAIL by default) and nothing else; the `errors` plugin logs it.
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError>;
+}

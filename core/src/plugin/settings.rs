@@ -1,0 +1,69 @@
+//! What plugins of a block tell the server about the block: settings that are no link of the chain.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::PanicPolicy;
+use crate::corefile::Span;
+use crate::message::Request;
+
+/// Settings of one server block. Plugins such as `bind`, `root` and `timeouts` write them in their setup.
+#[derive(Clone, Debug, Default)]
+pub struct BlockSettings {
+    /// The folder that relative paths of the block start from, if `root` names one.
+    pub root: Option<PathBuf>,
+    /// Addresses to listen on (`bind`), as IP addresses with an optional zone; empty means the wildcard address.
+    pub listen: Vec<ListenHost>,
+    /// What a panic in a plugin does.
+    pub panics: PanicPolicy,
+    /// Messages of the level debug are logged (`debug`).
+    pub debug: bool,
+    /// Times of connections (`timeouts`).
+    pub timeouts: Timeouts,
+    /// Sockets for each listen address (`multisocket`); `None` is one for each worker.
+    pub sockets: Option<usize>,
+    /// Conditions that all must hold for a query to be served by this block (`view`).
+    pub filters: Vec<Arc<dyn ViewFilter>>,
+}
+
+/// An address that `bind` names, and where it does.
+#[derive(Clone, Debug)]
+pub struct ListenHost {
+    /// The address.
+    pub ip: std::net::IpAddr,
+    /// The IPv6 zone (interface index), 0 for none.
+    pub scope: u32,
+    /// How it is printed: the address with its zone.
+    pub text: String,
+    /// Where the Corefile says so.
+    pub span: Option<Span>,
+}
+
+/// How long a connection may take for its parts. `None` is the server's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a query to arrive after its first byte; 3 seconds by default.
+    pub read: Option<Duration>,
+    /// For an answer to be taken by the client; 5 seconds by default.
+    pub write: Option<Duration>,
+    /// Between two queries of a connection; 10 seconds by default.
+    pub idle: Option<Duration>,
+    /// Queries on one connection before it is closed; without limit by default.
+    pub max_queries: Option<usize>,
+}
+
+/// A condition on queries that several blocks of one zone are told apart by.
+pub trait ViewFilter: Send + Sync + 'static {
+    /// The view's name, for logs and metrics.
+    fn view_name(&self) -> &str;
+    /// Whether the block serves this query.
+    fn accepts(&self, request: &Request) -> bool;
+}
+
+impl fmt::Debug for dyn ViewFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "view {}", self.view_name())
+    }
+}

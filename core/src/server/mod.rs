@@ -1,0 +1,27 @@
+//! Listeners and dispatch: from sockets to the chain of the block that serves a query, and back.
+//!
+//! ```text
+//! datagram, frame ── admit ── table ── chain ── fit ── datagram, frame
+//!      udp, tcp        query.rs                          udp, tcp
+//! ```
+//!
+//! Each worker thread has its own sockets on every listen address (SO_REUSEPORT), its own runtime, and its own
+//! waiting queries. An [`Endpoint`] is what the workers share of a listen address: the table, replaced at a reload.
+
+mod control;
+mod endpoint;
+mod generation;
+mod inbox;
+mod query;
+mod table;
+pub mod tcp;
+pub mod udp;
+mod worker;
+
+pub use control::{Control, ControlRequest};
+pub use endpoint::Endpoint;
+pub use table::{Found, Site, Table};
+
+pub(crate) use generation::{Generation, GenerationEnd};
+pub(crate) use table::TableParts;
+pub(crate) use worker::{Command, WorkerThread};

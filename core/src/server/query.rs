@@ -1,0 +1,149 @@
+//! A query's way from its bytes to the bytes of its answer, the same for every transport.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::table::{Found, Table};
+use crate::counters::{Counters, Event};
+use crate::message::{Admitted, Rcode, Request, Transport, admit, error_reply, fit};
+use crate::plugin::{Outcome, PluginError, TransferStream};
+
+/// Requests that a thread keeps for reuse.
+const POOLED: usize = 512;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<Request>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A message as a listener received it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) transport: Transport,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+/// How far a query has come after its first poll.
+pub(super) enum Polled {
+    /// It is answered.
+    Answer(Box<Request>, Vec<u8>),
+    /// It waits for something.
+    Waiting(Waiting),
+    /// Nothing is to be sent.
+    Nothing,
+}
+
+/// The end of a query.
+pub(super) enum Done {
+    /// An answer that fits its transport.
+    Answer(Vec<u8>),
+    /// More than one message, for streams only.
+    Transfer(TransferStream),
+    /// Silence.
+    Nothing,
+}
+
+/// A query whose chain waits.
+pub(super) struct Waiting(Pin<Box<dyn Future<Output = (Box<Request>, Done)> + Send>>);
+
+impl Future for Waiting {
+    type Output = (Box<Request>, Done);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+/// Takes a message in, finds its block, and polls the block's chain once.
+pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Counters) -> Polled {
+    let mut request = take_request();
+    request.set_arrival(arrival.transport, arrival.peer, arrival.local);
+    match admit(&mut request, arrival.bytes, table.other_classes()) {
+        Admitted::Query => {}
+        Admitted::Answer { wire, .. } => return Polled::Answer(request, wire),
+        Admitted::Drop(_) => {
+            counters.inc(Event::DroppedUnanswerable);
+            recycle(request, Vec::new());
+            return Polled::Nothing;
+        }
+    }
+    let Found::Site(site) = table.find(&request) else {
+        for observer in table.observers() {
+            observer.refused(&request, Rcode::REFUSED);
+        }
+        let wire = error_reply(&mut request, Rcode::REFUSED);
+        return Polled::Answer(request, wire);
+    };
+    let mut serving = Box::pin(serve(request, Arc::clone(table), site));
+    match serving.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready((request, Done::Answer(wire))) => {
+            counters.inc(Event::PolledInPlace);
+            Polled::Answer(request, wire)
+        }
+        Poll::Ready((request, Done::Nothing)) => {
+            counters.inc(Event::PolledInPlace);
+            recycle(request, Vec::new());
+            Polled::Nothing
+        }
+        Poll::Ready((request, Done::Transfer(stream))) => {
+            Polled::Waiting(Waiting(Box::pin(std::future::ready((request, Done::Transfer(stream))))))
+        }
+        Poll::Pending => {
+            counters.inc(Event::BecameTask);
+            Polled::Waiting(Waiting(serving))
+        }
+    }
+}
+
+/// Runs the chain and makes its outcome fit the transport.
+async fn serve(mut request: Box<Request>, table: Arc<Arc<Table>>, site: usize) -> (Box<Request>, Done) {
+    let site = &table.sites()[site];
+    request.set_place(&site.zone, table.label());
+    let outcome = site.chain.start().run(&mut request).await;
+    let done = finish(&mut request, outcome).await;
+    (request, done)
+}
+
+async fn finish(request: &mut Request, outcome: Result<Outcome, PluginError>) -> Done {
+    match outcome {
+        Ok(Outcome::Reply(response)) => Done::Answer(fit(response, request)),
+        Ok(Outcome::Status(rcode)) => Done::Answer(error_reply(request, rcode)),
+        Ok(Outcome::Drop) => Done::Nothing,
+        Ok(Outcome::Transfer(stream)) if request.transport().is_stream() => Done::Transfer(stream),
+        Ok(Outcome::Transfer(mut stream)) => match stream.next().await {
+            // A datagram holds one message; a client that gets a part of the zone asks again over TCP.
+            Some(Ok(first)) => Done::Answer(fit(first, request)),
+            Some(Err(error)) => Done::Answer(refuse(request, &error)),
+            None => Done::Nothing,
+        },
+        Err(error) => Done::Answer(refuse(request, &error)),
+    }
+}
+
+/// The answer to a query that failed.
+pub(super) fn refuse(request: &mut Request, error: &PluginError) -> Vec<u8> {
+    if let Some(extended) = error.extended() {
+        request.set_extended_error(extended.code, &extended.text);
+    }
+    error_reply(request, error.rcode())
+}
+
+/// A request to fill: one that was used before, if there is one.
+pub(super) fn take_request() -> Box<Request> {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a request and the answer's buffer for the next query.
+pub(super) fn recycle(mut request: Box<Request>, wire: Vec<u8>) {
+    request.recycle(wire);
+    POOL.with_borrow_mut(|pool| {
+        if pool.len() < POOLED {
+            pool.push(request);
+        }
+    });
+}

@@ -1,0 +1,167 @@
+//! Which server block serves a query: the zones of one listener.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::message::{Request, Zone};
+use crate::plugin::{Chain, ServerObserver, Services, Timeouts, ViewFilter};
+
+use super::generation::Generation;
+
+/// Type code of DS records (RFC 4034, section 5), which stand at the parent's side of a zone cut.
+const DS: u16 = 43;
+
+/// One zone of one block, on one listener.
+#[derive(Clone)]
+pub struct Site {
+    /// The zone as the block's key names it.
+    pub zone: Arc<Zone>,
+    /// The block's plugins; the zones of a block share them.
+    pub chain: Arc<Chain>,
+    /// All must accept a query, else it is for another block.
+    pub filters: Arc<[Arc<dyn ViewFilter>]>,
+    /// The block's services.
+    pub services: Arc<Services>,
+}
+
+impl Site {
+    fn accepts(&self, request: &Request) -> bool {
+        self.filters.iter().all(|filter| filter.accepts(request))
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.zone.as_str(), self.chain)
+    }
+}
+
+/// All that one listener serves. It is replaced as a whole at a reload.
+#[derive(Debug)]
+pub struct Table {
+    sites: Vec<Site>,
+    zones: HashMap<Box<[u8]>, Vec<usize>, ahash::RandomState>,
+    /// The most labels that a zone has; deeper suffixes of a name need no look-up.
+    deepest: usize,
+    /// Queries of other classes than IN reach the plugins.
+    other_classes: bool,
+    timeouts: Timeouts,
+    /// The listener as metrics name it, such as `dns://:53`.
+    label: Arc<str>,
+    observers: Vec<Arc<dyn ServerObserver>>,
+    generation: Arc<Generation>,
+}
+
+impl fmt::Debug for dyn ServerObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerObserver")
+    }
+}
+
+/// What [`Table::find`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The site with this index serves the query.
+    Site(usize),
+    /// None does: REFUSED.
+    Refused,
+}
+
+/// The parts of a [`Table`].
+pub(crate) struct TableParts {
+    pub(crate) sites: Vec<Site>,
+    pub(crate) other_classes: bool,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) label: Arc<str>,
+    pub(crate) observers: Vec<Arc<dyn ServerObserver>>,
+    pub(crate) generation: Arc<Generation>,
+}
+
+impl Table {
+    pub(crate) fn new(parts: TableParts) -> Self {
+        let mut zones: HashMap<Box<[u8]>, Vec<usize>, ahash::RandomState> = HashMap::default();
+        for (index, site) in parts.sites.iter().enumerate() {
+            zones.entry(site.zone.as_wire().into()).or_default().push(index);
+        }
+        let deepest = parts.sites.iter().map(|site| site.zone.label_count()).max().unwrap_or(0);
+        Self {
+            sites: parts.sites,
+            zones,
+            deepest,
+            other_classes: parts.other_classes,
+            timeouts: parts.timeouts,
+            label: parts.label,
+            observers: parts.observers,
+            generation: parts.generation,
+        }
+    }
+
+    /// The sites, in the order of the Corefile.
+    #[must_use]
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// The listener's label.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Whether queries of other classes than IN reach the plugins.
+    #[must_use]
+    pub fn other_classes(&self) -> bool {
+        self.other_classes
+    }
+
+    /// The listener's times.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// Those who want to see what the server answers by itself.
+    #[must_use]
+    pub fn observers(&self) -> &[Arc<dyn ServerObserver>] {
+        &self.observers
+    }
+
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// The site for a query: that of the longest zone which holds the name and whose views accept the query. DS
+    /// goes to the topmost such zone, the root excepted, since it is the parent that has the record.
+    #[must_use]
+    pub fn find(&self, request: &Request) -> Found {
+        let qname = request.qname();
+        let labels = qname.label_count();
+        let wants_parent = request.qtype_code() == DS;
+        let mut topmost = None;
+        for (depth, suffix) in qname.suffixes().enumerate() {
+            let deep = labels.saturating_sub(depth);
+            if deep > self.deepest || (deep == 0 && labels > 0) {
+                continue;
+            }
+            for &index in self.zones.get(suffix).map_or(&[][..], Vec::as_slice) {
+                let site = &self.sites[index];
+                if site.chain.is_empty() {
+                    return Found::Refused;
+                }
+                if site.accepts(request) {
+                    if !wants_parent {
+                        return Found::Site(index);
+                    }
+                    topmost = Some(index);
+                }
+            }
+        }
+        if let Some(index) = topmost {
+            return Found::Site(index);
+        }
+        let root = self.zones.get(&[0u8][..]).map_or(&[][..], Vec::as_slice);
+        let serves = |index: &&usize| !self.sites[**index].chain.is_empty() && self.sites[**index].accepts(request);
+        root.iter().find(serves).map_or(Found::Refused, |&index| Found::Site(index))
+    }
+}
