@@ -73,7 +73,9 @@ impl Counters {
     /// Counters for so many workers, all zero.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { workers: PerWorker::new(workers, || [const { AtomicU64::new(0) }; Event::ALL.len()]) }
+        Self {
+            workers: PerWorker::new(workers, || [const { AtomicU64::new(0) }; Event::ALL.len()]),
+        }
     }
 
     /// Counts one event.
@@ -89,7 +91,10 @@ impl Counters {
     /// How often an event happened so far, on all workers.
     #[must_use]
     pub fn get(&self, event: Event) -> u64 {
-        self.workers.iter().map(|counts| counts[event as usize].load(Ordering::Relaxed)).sum()
+        self.workers
+            .iter()
+            .map(|counts| counts[event as usize].load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -102,7 +107,10 @@ mod tests {
         let counters = Counters::new(2);
         counters.inc(Event::Panic);
         counters.add(Event::UdpQuery, 5);
-        assert_eq!((counters.get(Event::Panic), counters.get(Event::UdpQuery)), (1, 5));
+        assert_eq!(
+            (counters.get(Event::Panic), counters.get(Event::UdpQuery)),
+            (1, 5)
+        );
         let mut names: Vec<_> = Event::ALL.iter().map(|event| event.metric()).collect();
         names.sort_unstable();
         names.dedup();

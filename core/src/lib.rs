@@ -6,9 +6,13 @@
 
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod corefile;
 pub mod counters;
+pub mod instance;
 pub mod log;
 pub mod message;
 pub mod net;
+pub mod plugin;
+pub mod server;
 pub mod worker;

@@ -35,7 +35,9 @@ struct Padded<T>(T);
 impl<T> PerWorker<T> {
     /// Makes a `T` for each of `workers` workers and one for the rest.
     pub fn new(workers: usize, mut make: impl FnMut() -> T) -> Self {
-        Self { slots: (0..=workers).map(|_| Padded(make())).collect() }
+        Self {
+            slots: (0..=workers).map(|_| Padded(make())).collect(),
+        }
     }
 
     /// The current thread's `T`.

@@ -39,7 +39,7 @@ use super::{ConfigError, Span, Token};
 pub struct Directive {
     name: Token,
     args: Vec<Token>,
-    block: Option<Vec<Directive>>,
+    block: Option<Vec<Self>>,
     /// 0 for a directive, 1 for a line in its block, and so on.
     depth: usize,
 }

@@ -32,6 +32,8 @@ mod source;
 mod structure;
 mod suggest;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod token;
 mod value;
 

@@ -43,7 +43,10 @@ impl Subscriber for EventFormat {
             line.push_str(metadata.target());
             line.push_str(": ");
         }
-        let mut visitor = Line { line, fields: String::new() };
+        let mut visitor = Line {
+            line,
+            fields: String::new(),
+        };
         event.record(&mut visitor);
         visitor.line.push_str(&visitor.fields);
         self.sink.line(&visitor.line);

@@ -80,7 +80,9 @@ impl LogSink {
             lost: AtomicU64::new(0),
             debug: AtomicBool::new(false),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Writes one line; the line break is added. Line breaks and other control characters in it are escaped,
@@ -135,7 +137,10 @@ impl LogSink {
 
 /// Appends a line with control characters escaped, tabs excepted.
 fn push_escaped(out: &mut Vec<u8>, line: &str) {
-    if !line.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2) {
+    if !line
+        .bytes()
+        .any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2)
+    {
         out.extend_from_slice(line.as_bytes());
         return;
     }
@@ -186,7 +191,10 @@ impl Captured {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let state = self.sink.inner.state.lock();
-        String::from_utf8_lossy(&state.buffer).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&state.buffer)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether a line so far contains `part`.
@@ -231,7 +239,10 @@ mod tests {
     fn newlines_and_terminal_codes_of_a_client_are_escaped() {
         let (sink, captured) = LogSink::captured();
         sink.line("a\n[ERROR] forged \u{1b}[31mred\u{9b}\ttab");
-        assert_eq!(captured.lines(), ["a\\u{a}[ERROR] forged \\u{1b}[31mred\\u{9b}\ttab"]);
+        assert_eq!(
+            captured.lines(),
+            ["a\\u{a}[ERROR] forged \\u{1b}[31mred\\u{9b}\ttab"]
+        );
     }
 
     #[test]

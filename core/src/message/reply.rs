@@ -6,7 +6,7 @@ use hickory_proto::rr::RData;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use super::compress::Compressor;
-use super::name::{MAX_NAME_LEN, QName, Zone, wire_len};
+use super::name::{QName, Zone, wire_len};
 use super::rcode::Rcode;
 use super::request::Request;
 use super::response::Response;
@@ -146,9 +146,13 @@ impl RdataWriter<'_> {
     }
 
     /// An uncompressed wire name, which may be compressed: for the types of RFC 1035 only (RFC 3597, section 4).
+    ///
+    /// Bytes that are no name are written as they are.
     pub fn name(&mut self, name: &[u8]) {
         let before = self.wire.len();
-        self.names.write(self.wire, name);
+        if !self.names.write(self.wire, name) {
+            self.bytes(name);
+        }
         self.saved += name.len() - (self.wire.len() - before).min(name.len());
     }
 
@@ -165,13 +169,17 @@ struct Names {
 }
 
 impl Names {
+    /// Writes `name` if it is one.
     #[inline]
-    fn write(&mut self, wire: &mut Vec<u8>, name: &[u8]) {
+    fn write(&mut self, wire: &mut Vec<u8>, name: &[u8]) -> bool {
         // Most answers have the question's name and no other.
         let question = HEADER_LEN..HEADER_LEN + name.len();
         if name.len() > 1 && u16_at(wire, 4) != 0 && wire.get(question) == Some(name) {
             wire.extend_from_slice(&[0xc0, HEADER_LEN as u8]);
-            return;
+            return true;
+        }
+        if wire_len(name) != Some(name.len()) {
+            return false;
         }
         let table = self.table.get_or_insert_with(|| {
             let mut table = Compressor::new();
@@ -179,6 +187,7 @@ impl Names {
             table
         });
         table.write(wire, name, true);
+        true
     }
 }
 
@@ -375,13 +384,7 @@ impl ReplyBuilder {
                 }
                 Some(name_len)
             }
-            Owner::Name(name) => {
-                if name.len() > MAX_NAME_LEN || name.is_empty() {
-                    return None;
-                }
-                self.names.write(&mut self.wire, name);
-                Some(name.len())
-            }
+            Owner::Name(name) => self.names.write(&mut self.wire, name).then_some(name.len()),
         }
     }
 

@@ -328,6 +328,23 @@ impl Response {
         }
     }
 
+    /// A copy that answers `request`, written into the request's own buffer: for answers that are kept ready.
+    #[inline]
+    #[must_use]
+    pub fn copy_for(&self, request: &mut Request) -> Self {
+        let mut wire = request.take_spare();
+        wire.extend_from_slice(&self.wire);
+        let mut copy = Self {
+            wire,
+            rare: self.rare.clone(),
+            uncompressed_len: self.uncompressed_len,
+            opt_at: self.opt_at,
+            rcode_high: self.rcode_high,
+        };
+        copy.answer_to(request);
+        copy
+    }
+
     /// Puts another question, such as [`Request::original_question`], in place of the first one.
     pub fn set_question(&mut self, question: &[u8]) {
         let old = self.question().len();

@@ -82,6 +82,14 @@ pub(crate) fn compressed(wire: &[u8], opt: &[u8], limit: usize) -> Option<Vec<u8
     Some(out)
 }
 
+/// What remains of a message whose questions alone are too long.
+fn header_alone(wire: &[u8]) -> Vec<u8> {
+    let mut out = wire[..HEADER_LEN].to_vec();
+    out[4..].fill(0);
+    put_u16(&mut out, 2, u16_at(wire, 2) | TC);
+    out
+}
+
 /// Lets later names point to the question's.
 pub(crate) fn note_question<const N: usize>(wire: &[u8], names: &mut Compressor<N>) {
     if let Some(name) = check_name(wire, HEADER_LEN)

@@ -30,8 +30,16 @@ impl Chain {
     /// A chain of these plugins.
     #[must_use]
     pub fn new(plugins: Vec<Arc<dyn Plugin>>, policy: PanicPolicy, counters: Arc<Counters>) -> Self {
-        let link = |plugin: Arc<dyn Plugin>| Link { name: plugin.name(), plugin, panics: AtomicU64::new(0) };
-        Self { links: plugins.into_iter().map(link).collect(), policy, counters }
+        let link = |plugin: Arc<dyn Plugin>| Link {
+            name: plugin.name(),
+            plugin,
+            panics: AtomicU64::new(0),
+        };
+        Self {
+            links: plugins.into_iter().map(link).collect(),
+            policy,
+            counters,
+        }
     }
 
     /// Whether no plugin serves the block.
@@ -55,7 +63,10 @@ impl Chain {
     /// The way into the chain: runs its first plugin.
     #[must_use]
     pub fn start(self: &Arc<Self>) -> Next<'_> {
-        Next { chain: self, index: 0 }
+        Next {
+            chain: self,
+            index: 0,
+        }
     }
 }
 
@@ -82,14 +93,25 @@ impl<'a> Next<'a> {
         'a: 'r,
     {
         let Some(link) = self.chain.links.get(self.index) else {
-            let caller = self.index.checked_sub(1).and_then(|index| self.chain.links.get(index));
+            let caller = self
+                .index
+                .checked_sub(1)
+                .and_then(|index| self.chain.links.get(index));
             let error = PluginError::no_next(caller.map_or("server", |link| link.name));
             return Run(State::End(Some(error)));
         };
-        let next = Next { chain: self.chain, index: self.index + 1 };
+        let next = Next {
+            chain: self.chain,
+            index: self.index + 1,
+        };
         // A plugin written without `async fn` runs code here already.
-        match catch_unwind(AssertUnwindSafe(|| link.plugin.serve_dns(request, next))) {
-            Ok(future) => Run(State::Call { future, link, chain: self.chain }),
+        let call = once(move || link.plugin.serve_dns(request, next));
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(future) => Run(State::Call {
+                future,
+                link,
+                chain: self.chain,
+            }),
             Err(_) => Run(State::End(Some(self.chain.caught(link)))),
         }
     }
@@ -109,7 +131,10 @@ impl<'a> Next<'a> {
     /// The same as a value of its own, for work that outlives the query.
     #[must_use]
     pub fn to_owned(&self) -> OwnedNext {
-        OwnedNext { chain: Arc::clone(self.chain), index: self.index }
+        OwnedNext {
+            chain: Arc::clone(self.chain),
+            index: self.index,
+        }
     }
 }
 
@@ -124,13 +149,21 @@ impl OwnedNext {
     /// The borrowed form.
     #[must_use]
     pub fn as_next(&self) -> Next<'_> {
-        Next { chain: &self.chain, index: self.index }
+        Next {
+            chain: &self.chain,
+            index: self.index,
+        }
     }
 
     /// Runs the rest of the chain.
     pub fn run<'r>(&'r self, request: &'r mut Request) -> Run<'r> {
         self.as_next().run(request)
     }
+}
+
+/// Says that a closure runs once, so that it may hand out what it captured.
+fn once<T>(call: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    call
 }
 
 impl Chain {
@@ -146,7 +179,11 @@ pub struct Run<'r>(State<'r>);
 type Serving<'r> = Pin<Box<dyn Future<Output = Result<Outcome, PluginError>> + Send + 'r>>;
 
 enum State<'r> {
-    Call { future: Serving<'r>, link: &'r Link, chain: &'r Chain },
+    Call {
+        future: Serving<'r>,
+        link: &'r Link,
+        chain: &'r Chain,
+    },
     End(Option<PluginError>),
 }
 
@@ -162,7 +199,9 @@ impl Future for Run<'_> {
                 }
             }
             // Polled again after its end, which a correct caller does not do: stay pending for ever.
-            State::End(error) => error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+            State::End(error) => error
+                .take()
+                .map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
         }
     }
 }

@@ -86,7 +86,10 @@ impl PluginError {
     /// Tells the client more, if it understands EDNS.
     #[must_use]
     pub fn with_extended(mut self, code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        self.0.extended = Some(ExtendedError { code, text: text.into() });
+        self.0.extended = Some(ExtendedError {
+            code,
+            text: text.into(),
+        });
         self
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{BlockInfo, Services, Shared};
+use crate::config::Registry;
 use crate::corefile::ConfigErrors;
 use crate::counters::Counters;
+use crate::instance::CorefileSource;
 use crate::log::LogSink;
 use crate::server::Control;
 
@@ -74,6 +76,12 @@ pub enum StopReason {
 pub struct StartContext {
     /// The server: its reload and stop.
     pub control: Control,
+    /// Where the Corefile comes from.
+    pub source: Arc<CorefileSource>,
+    /// The plugins that there are.
+    pub registry: Arc<Registry>,
+    /// The port of keys that name none.
+    pub default_port: u16,
     /// Values that outlive reloads.
     pub shared: Shared,
     /// What the server counts.
@@ -98,6 +106,8 @@ pub struct StartError {
 impl StartError {
     /// An error that is shown as it is, as in `listen tcp 127.0.0.1:8080: bind: address already in use`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self {
+            message: message.into(),
+        }
     }
 }

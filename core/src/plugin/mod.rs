@@ -62,7 +62,7 @@ mod outcome;
 mod panics;
 mod services;
 mod settings;
-mod setup;
+pub(crate) mod setup;
 mod shared;
 
 use async_trait::async_trait;
@@ -75,7 +75,8 @@ pub use lifecycle::{Lifecycle, StartContext, StartError, StopReason};
 pub use outcome::{MessageSource, Outcome, TransferStream};
 pub use panics::{PanicPolicy, install_panic_hook};
 pub use services::{
-    Autopath, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent, TapKind, Transferer,
+    Autopath, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent, TapKind,
+    Transferer,
 };
 pub use settings::{BlockSettings, ListenHost, Timeouts, ViewFilter};
 pub use setup::{BlockInfo, Definition, Setup};

@@ -56,7 +56,9 @@ fn remember(info: &PanicHookInfo<'_>) {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "panic with a payload that is no text".to_owned());
-    let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let place = info
+        .location()
+        .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let stack = std::backtrace::Backtrace::force_capture();
     LAST.with_borrow_mut(|last| *last = Some(Seen { what, place, stack }));
 }
@@ -64,9 +66,10 @@ fn remember(info: &PanicHookInfo<'_>) {
 /// Turns a caught panic of `plugin` into an error: logged once with its place, and counted.
 pub(super) fn caught(plugin: &'static str, policy: PanicPolicy, counters: &Counters) -> PluginError {
     let seen = LAST.with_borrow_mut(Option::take);
-    let (what, place) = seen
-        .as_ref()
-        .map_or(("panic", "an unknown place (no panic hook is installed)"), |seen| (&seen.what, &seen.place));
+    let (what, place) = seen.as_ref().map_or(
+        ("panic", "an unknown place (no panic hook is installed)"),
+        |seen| (&seen.what, &seen.place),
+    );
     if policy == PanicPolicy::Crash {
         eprintln!("panic: plugin/{plugin}: {what}\n\nat {place}");
         if let Some(seen) = &seen {

@@ -38,13 +38,20 @@ pub struct Services {
 impl Services {
     /// Offers a service under the trait `T`.
     pub fn offer<T: ?Sized + Send + Sync + 'static>(&mut self, service: Arc<T>) {
-        self.offers.entry(TypeId::of::<T>()).or_default().push(Box::new(service));
+        self.offers
+            .entry(TypeId::of::<T>())
+            .or_default()
+            .push(Box::new(service));
     }
 
     /// All offers under the trait `T`, in the order of the plugins.
     pub fn all<T: ?Sized + Send + Sync + 'static>(&self) -> impl Iterator<Item = &Arc<T>> {
         // Each list holds one type only, so none is left out.
-        self.offers.get(&TypeId::of::<T>()).into_iter().flatten().filter_map(|offer| offer.downcast_ref::<Arc<T>>())
+        self.offers
+            .get(&TypeId::of::<T>())
+            .into_iter()
+            .flatten()
+            .filter_map(|offer| offer.downcast_ref::<Arc<T>>())
     }
 
     /// The first offer under the trait `T`.
@@ -56,7 +63,11 @@ impl Services {
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Services({})", self.offers.values().map(Vec::len).sum::<usize>())
+        write!(
+            f,
+            "Services({})",
+            self.offers.values().map(Vec::len).sum::<usize>()
+        )
     }
 }
 

@@ -24,7 +24,11 @@ impl Definition {
     /// A plugin with this name and setup function.
     #[must_use]
     pub const fn new(name: &'static str, setup: fn(&mut Setup<'_>) -> Result<(), ConfigErrors>) -> Self {
-        Self { name, setup, other_classes: false }
+        Self {
+            name,
+            setup,
+            other_classes: false,
+        }
     }
 
     /// Lets queries of other classes than IN reach the plugins.
@@ -154,7 +158,9 @@ impl<'a> Setup<'a> {
     /// What the same plugin of the same block left with [`Setup::keep`] in the configuration before this one.
     #[must_use]
     pub fn previous<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.environment.previous.previous(&self.block.name(), self.plugin)
+        self.environment
+            .previous
+            .previous(&self.block.name(), self.plugin)
     }
 
     /// Leaves a value for the same plugin of the same block in the next configuration.
@@ -183,7 +189,9 @@ impl<'a> Setup<'a> {
     /// Tells the operator of something odd that is no error; it is logged as `[WARNING] plugin/NAME: text`.
     pub fn warn(&mut self, span: &Span, text: impl fmt::Display) {
         let _ = span;
-        self.build.warnings.push(format!("[WARNING] plugin/{}: {text}", self.plugin));
+        self.build
+            .warnings
+            .push(format!("[WARNING] plugin/{}: {text}", self.plugin));
     }
 }
 

@@ -22,7 +22,9 @@ impl Shared {
     #[must_use]
     pub fn of<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut values = self.values.lock();
-        let value = values.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        let value = values
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Arc::new(T::default()));
         // The key is the type, so this finds what it looks for.
         Arc::clone(value).downcast::<T>().unwrap_or_default()
     }
@@ -48,11 +50,21 @@ pub struct Handover {
 }
 
 impl Handover {
-    pub(super) fn keep<T: Send + Sync + 'static>(&mut self, block: &str, plugin: &'static str, value: Arc<T>) {
-        self.values.insert((block.to_owned(), plugin, TypeId::of::<T>()), value);
+    pub(super) fn keep<T: Send + Sync + 'static>(
+        &mut self,
+        block: &str,
+        plugin: &'static str,
+        value: Arc<T>,
+    ) {
+        self.values
+            .insert((block.to_owned(), plugin, TypeId::of::<T>()), value);
     }
 
-    pub(super) fn previous<T: Send + Sync + 'static>(&self, block: &str, plugin: &'static str) -> Option<Arc<T>> {
+    pub(super) fn previous<T: Send + Sync + 'static>(
+        &self,
+        block: &str,
+        plugin: &'static str,
+    ) -> Option<Arc<T>> {
         let value = self.values.get(&(block.to_owned(), plugin, TypeId::of::<T>()))?;
         Arc::clone(value).downcast::<T>().ok()
     }

@@ -3,17 +3,14 @@
 use std::fmt;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 /// What the server is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ControlRequest {
-    /// Read the Corefile again and take it over if it is good.
-    Reload,
-    /// Answer what has come, and end.
-    Stop,
-    /// End at once, with this exit status.
-    Exit(i32),
+pub(crate) enum ControlRequest {
+    /// Read the Corefile again and take it over if it is good. The reply is the error's text.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Answer what has come, and end with this exit status.
+    Stop(i32),
 }
 
 /// Asks the server to do something. Clones reach the same server.
@@ -28,10 +25,24 @@ impl Control {
         (Self { requests }, receiver)
     }
 
-    /// Asks; returns at once. A server that has ended ignores it.
-    pub fn ask(&self, request: ControlRequest) {
-        // The only error is that nobody listens any more.
-        let _ = self.requests.send(request);
+    /// Reads the Corefile again and takes it over; returns when it serves, or when it was refused.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the new configuration, in words for the log. The old one goes on.
+    pub async fn reload(&self) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || "the server has ended".to_owned();
+        self.requests
+            .send(ControlRequest::Reload(reply))
+            .map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Makes the server answer what has come and end with this exit status. Returns at once.
+    pub fn stop(&self, status: i32) {
+        // The only error is that the server has ended already.
+        let _ = self.requests.send(ControlRequest::Stop(status));
     }
 }
 

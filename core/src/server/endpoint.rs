@@ -124,7 +124,10 @@ pub(super) struct LocalTable {
 impl LocalTable {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
         let table = endpoint.table();
-        Self { local: Arc::new(Arc::clone(&table)), table }
+        Self {
+            local: Arc::new(Arc::clone(&table)),
+            table,
+        }
     }
 
     /// Takes over the endpoint's table if it has another one now.

@@ -63,7 +63,11 @@ impl Inbox {
     pub(super) fn take(&self, answers: &mut Vec<Outgoing>, context: &Context<'_>) -> bool {
         let mut state = self.state.lock();
         answers.append(&mut state.answers);
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
             state.waker = Some(context.waker().clone());
         }
         std::mem::take(&mut state.changed)

@@ -18,10 +18,11 @@ pub mod tcp;
 pub mod udp;
 mod worker;
 
-pub use control::{Control, ControlRequest};
+pub use control::Control;
 pub use endpoint::Endpoint;
 pub use table::{Found, Site, Table};
 
+pub(crate) use control::ControlRequest;
 pub(crate) use generation::{Generation, GenerationEnd};
 pub(crate) use table::TableParts;
-pub(crate) use worker::{Command, WorkerThread};
+pub(crate) use worker::{Command, WorkerContext, WorkerThread};

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::table::{Found, Table};
 use crate::counters::{Counters, Event};
-use crate::message::{Admitted, Rcode, Request, Transport, admit, error_reply, fit};
+use crate::message::{Admitted, ListenerContext, Policy, Rcode, Request, Transport, admit, error_reply, fit};
 use crate::plugin::{Outcome, PluginError, TransferStream};
 
 /// Requests that a thread keeps for reuse.
@@ -26,6 +27,7 @@ pub(super) struct Arrival<'a> {
     pub(super) transport: Transport,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) received: Instant,
 }
 
 /// How far a query has come after its first poll.
@@ -62,8 +64,21 @@ impl Future for Waiting {
 /// Takes a message in, finds its block, and polls the block's chain once.
 pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Counters) -> Polled {
     let mut request = take_request();
-    request.set_arrival(arrival.transport, arrival.peer, arrival.local);
-    match admit(&mut request, arrival.bytes, table.other_classes()) {
+    let listener = ListenerContext {
+        transport: arrival.transport,
+        peer: arrival.peer,
+        local: arrival.local,
+        server: table.label(),
+        received: arrival.received,
+    };
+    match admit(
+        &mut request,
+        arrival.bytes,
+        &listener,
+        Policy {
+            other_classes: table.other_classes(),
+        },
+    ) {
         Admitted::Query => {}
         Admitted::Answer { wire, .. } => return Polled::Answer(request, wire),
         Admitted::Drop(_) => {
@@ -76,7 +91,7 @@ pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &C
         for observer in table.observers() {
             observer.refused(&request, Rcode::REFUSED);
         }
-        let wire = error_reply(&mut request, Rcode::REFUSED);
+        let wire = answer_alone(&mut request, Rcode::REFUSED);
         return Polled::Answer(request, wire);
     };
     let mut serving = Box::pin(serve(request, Arc::clone(table), site));
@@ -90,9 +105,9 @@ pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &C
             recycle(request, Vec::new());
             Polled::Nothing
         }
-        Poll::Ready((request, Done::Transfer(stream))) => {
-            Polled::Waiting(Waiting(Box::pin(std::future::ready((request, Done::Transfer(stream))))))
-        }
+        Poll::Ready((request, Done::Transfer(stream))) => Polled::Waiting(Waiting(Box::pin(
+            std::future::ready((request, Done::Transfer(stream))),
+        ))),
         Poll::Pending => {
             counters.inc(Event::BecameTask);
             Polled::Waiting(Waiting(serving))
@@ -103,7 +118,7 @@ pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &C
 /// Runs the chain and makes its outcome fit the transport.
 async fn serve(mut request: Box<Request>, table: Arc<Arc<Table>>, site: usize) -> (Box<Request>, Done) {
     let site = &table.sites()[site];
-    request.set_place(&site.zone, table.label());
+    request.set_zone(&site.zone);
     let outcome = site.chain.start().run(&mut request).await;
     let done = finish(&mut request, outcome).await;
     (request, done)
@@ -112,9 +127,9 @@ async fn serve(mut request: Box<Request>, table: Arc<Arc<Table>>, site: usize) -
 async fn finish(request: &mut Request, outcome: Result<Outcome, PluginError>) -> Done {
     match outcome {
         Ok(Outcome::Reply(response)) => Done::Answer(fit(response, request)),
-        Ok(Outcome::Status(rcode)) => Done::Answer(error_reply(request, rcode)),
+        Ok(Outcome::Status(rcode)) => Done::Answer(answer_alone(request, rcode)),
         Ok(Outcome::Drop) => Done::Nothing,
-        Ok(Outcome::Transfer(stream)) if request.transport().is_stream() => Done::Transfer(stream),
+        Ok(Outcome::Transfer(stream)) if !request.transport().is_size_limited() => Done::Transfer(stream),
         Ok(Outcome::Transfer(mut stream)) => match stream.next().await {
             // A datagram holds one message; a client that gets a part of the zone asks again over TCP.
             Some(Ok(first)) => Done::Answer(fit(first, request)),
@@ -127,10 +142,19 @@ async fn finish(request: &mut Request, outcome: Result<Outcome, PluginError>) ->
 
 /// The answer to a query that failed.
 pub(super) fn refuse(request: &mut Request, error: &PluginError) -> Vec<u8> {
-    if let Some(extended) = error.extended() {
-        request.set_extended_error(extended.code, &extended.text);
+    let mut response = error_reply(request, error.rcode());
+    if let Some(extended) = error.extended()
+        && request.edns().is_some()
+    {
+        response.add_extended_error(extended.code, &extended.text);
     }
-    error_reply(request, error.rcode())
+    fit(response, request)
+}
+
+/// An answer of the question and an RCODE.
+fn answer_alone(request: &mut Request, rcode: Rcode) -> Vec<u8> {
+    let response = error_reply(request, rcode);
+    fit(response, request)
 }
 
 /// A request to fill: one that was used before, if there is one.

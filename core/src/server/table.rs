@@ -50,7 +50,8 @@ pub struct Table {
     /// The listener as metrics name it, such as `dns://:53`.
     label: Arc<str>,
     observers: Vec<Arc<dyn ServerObserver>>,
-    generation: Arc<Generation>,
+    /// Held until the last query of this table is answered.
+    _generation: Arc<Generation>,
 }
 
 impl fmt::Debug for dyn ServerObserver {
@@ -84,7 +85,12 @@ impl Table {
         for (index, site) in parts.sites.iter().enumerate() {
             zones.entry(site.zone.as_wire().into()).or_default().push(index);
         }
-        let deepest = parts.sites.iter().map(|site| site.zone.label_count()).max().unwrap_or(0);
+        let deepest = parts
+            .sites
+            .iter()
+            .map(|site| site.zone.label_count())
+            .max()
+            .unwrap_or(0);
         Self {
             sites: parts.sites,
             zones,
@@ -93,7 +99,7 @@ impl Table {
             timeouts: parts.timeouts,
             label: parts.label,
             observers: parts.observers,
-            generation: parts.generation,
+            _generation: parts.generation,
         }
     }
 
@@ -127,10 +133,6 @@ impl Table {
         &self.observers
     }
 
-    pub(crate) fn generation(&self) -> &Arc<Generation> {
-        &self.generation
-    }
-
     /// The site for a query: that of the longest zone which holds the name and whose views accept the query. DS
     /// goes to the topmost such zone, the root excepted, since it is the parent that has the record.
     #[must_use]
@@ -161,7 +163,10 @@ impl Table {
             return Found::Site(index);
         }
         let root = self.zones.get(&[0u8][..]).map_or(&[][..], Vec::as_slice);
-        let serves = |index: &&usize| !self.sites[**index].chain.is_empty() && self.sites[**index].accepts(request);
-        root.iter().find(serves).map_or(Found::Refused, |&index| Found::Site(index))
+        let serves =
+            |index: &&usize| !self.sites[**index].chain.is_empty() && self.sites[**index].accepts(request);
+        root.iter()
+            .find(serves)
+            .map_or(Found::Refused, |&index| Found::Site(index))
     }
 }

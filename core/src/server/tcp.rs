@@ -110,7 +110,9 @@ impl Drop for InFlight {
 
 fn push_frame(frames: &mut Vec<u8>, wire: &[u8]) {
     // What is fitted to a stream never exceeds 65535 bytes.
-    let Ok(length) = u16::try_from(wire.len()) else { return };
+    let Ok(length) = u16::try_from(wire.len()) else {
+        return;
+    };
     frames.extend_from_slice(&length.to_be_bytes());
     frames.extend_from_slice(wire);
 }
@@ -178,7 +180,11 @@ impl Connection {
             } else if self.out.len() - self.written < MAX_UNREAD {
                 self.out.append(&mut state.frames);
             }
-            if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            if !state
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(context.waker()))
+            {
                 state.waker = Some(context.waker().clone());
             }
         }
@@ -267,7 +273,11 @@ impl Connection {
             used += 2 + frame.len();
             self.queries += 1;
             self.begin(frame, &table);
-            if table.timeouts().max_queries.is_some_and(|limit| self.queries >= limit) {
+            if table
+                .timeouts()
+                .max_queries
+                .is_some_and(|limit| self.queries >= limit)
+            {
                 self.counters.inc(Event::TcpQueryLimit);
                 self.no_more = true;
             }
@@ -280,7 +290,15 @@ impl Connection {
     }
 
     fn begin(&mut self, frame: &[u8], table: &Arc<Arc<Table>>) {
-        let arrival = Arrival { bytes: frame, transport: Transport::Tcp, peer: self.peer, local: self.local };
+        let received = std::time::Instant::now();
+        let (peer, local) = (self.peer, self.local);
+        let arrival = Arrival {
+            bytes: frame,
+            transport: Transport::Tcp,
+            peer,
+            local,
+            received,
+        };
         match query::begin(&arrival, table, &self.counters) {
             Polled::Answer(request, wire) => {
                 push_frame(&mut self.out, &wire);
@@ -323,7 +341,12 @@ impl Connection {
         let table = self.endpoint.table();
         let idle = table.timeouts().idle.unwrap_or(IDLE_TIMEOUT);
         let write = table.timeouts().write.unwrap_or(WRITE_TIMEOUT);
-        self.due = Instant::now() + if self.written < self.out.len() { write } else { idle };
+        self.due = Instant::now()
+            + if self.written < self.out.len() {
+                write
+            } else {
+                idle
+            };
     }
 
     /// Whether the connection's time is over. The timer is only set anew when it goes off.
@@ -408,7 +431,11 @@ impl Future for Connection {
         }
         if self.is_overdue(context) {
             let slow = self.written < self.out.len();
-            self.counters.inc(if slow { Event::TcpSlowReader } else { Event::TcpIdle });
+            self.counters.inc(if slow {
+                Event::TcpSlowReader
+            } else {
+                Event::TcpIdle
+            });
             return Poll::Ready(());
         }
         Poll::Pending

@@ -6,12 +6,14 @@
 
 use std::future::Future;
 use std::io;
-use std::net::UdpSocket;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
 
 use super::endpoint::{Active, Endpoint, LocalTable};
 use super::inbox::{Inbox, Outgoing};
@@ -29,7 +31,7 @@ pub const MAX_WAITING: usize = 65_536;
 
 /// One UDP socket of one worker.
 pub(super) struct UdpPort {
-    socket: AsyncFd<UdpSocket>,
+    socket: UdpSocket,
     local: std::net::SocketAddr,
     endpoint: Arc<Endpoint>,
     table: LocalTable,
@@ -45,7 +47,7 @@ pub(super) struct UdpPort {
 
 impl UdpPort {
     pub(super) fn new(
-        socket: UdpSocket,
+        socket: std::net::UdpSocket,
         endpoint: Arc<Endpoint>,
         active: Active,
         counters: Arc<Counters>,
@@ -54,7 +56,7 @@ impl UdpPort {
         let inbox = Arc::new(Inbox::default());
         endpoint.register(&inbox);
         Ok(Self {
-            socket: AsyncFd::new(socket)?,
+            socket: UdpSocket::from_std(socket)?,
             local,
             table: LocalTable::new(&endpoint),
             endpoint,
@@ -70,21 +72,53 @@ impl UdpPort {
 
     /// Reads one batch and answers what can be answered at once. Says whether there may be more to read.
     fn receive(&mut self) -> io::Result<bool> {
-        let count = self.received.recv(self.socket.get_ref())?;
+        let mut count = 0;
+        let read = self.socket.try_io(Interest::READABLE, || {
+            count = self.received.recv(&self.socket)?;
+            // Fewer than fit: the socket is empty, so that the next turn need not ask for nothing.
+            if count < BATCH {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        if count == 0 {
+            return read.map(|()| false);
+        }
         self.counters.inc(Event::UdpBatch);
         self.counters.add(Event::UdpQuery, count as u64);
+        let received = Instant::now();
         for index in 0..count {
-            let Some(datagram) = self.received.get(index) else { break };
+            let Some(datagram) = self.received.get(index) else {
+                break;
+            };
             let Some(peer) = datagram.source else { continue };
             let mut local = self.local;
             if let Some(ip) = datagram.local {
                 local.set_ip(ip);
             }
-            let arrival = Arrival { bytes: datagram.bytes, transport: Transport::Udp, peer, local };
+            let arrival = Arrival {
+                bytes: datagram.bytes,
+                transport: Transport::Udp,
+                peer,
+                local,
+                received,
+            };
             match query::begin(&arrival, self.table.get(), &self.counters) {
                 Polled::Answer(request, wire) => {
-                    let outgoing = Outgoing { wire, to: peer, from: datagram.local, request };
-                    push(&mut self.sending, &mut self.answers, &self.socket, &self.counters, outgoing);
+                    let outgoing = Outgoing {
+                        wire,
+                        to: peer,
+                        from: datagram.local,
+                        request,
+                    };
+                    push(
+                        &mut self.sending,
+                        &mut self.answers,
+                        &self.socket,
+                        &self.counters,
+                        outgoing,
+                    );
                 }
                 Polled::Waiting(waiting) => {
                     let back = (peer, datagram.local);
@@ -111,8 +145,8 @@ impl UdpPort {
                 return true;
             }
             if !flush(&mut self.sending, &self.socket, &self.counters) {
-                match self.socket.poll_write_ready(context) {
-                    Poll::Ready(Ok(mut guard)) => guard.clear_ready(),
+                match self.socket.poll_send_ready(context) {
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => self.sending.clear(),
                     Poll::Pending => return false,
                 }
@@ -135,23 +169,13 @@ impl Future for UdpPort {
                 // The system takes no more: do not read what could not be answered.
                 return Poll::Pending;
             }
-            let more = match this.socket.poll_read_ready(context) {
-                Poll::Ready(Ok(mut guard)) => {
-                    guard.retain_ready();
-                    match this.receive() {
-                        Ok(true) => true,
-                        Ok(false) => {
-                            clear(&this.socket, context);
-                            false
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            clear(&this.socket, context);
-                            false
-                        }
-                        // The kernel reports a datagram of ours that bounced; the socket is fine.
-                        Err(_) => true,
-                    }
-                }
+            let more = match this.socket.poll_recv_ready(context) {
+                Poll::Ready(Ok(())) => match this.receive() {
+                    Ok(more) => more,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+                    // The kernel reports a datagram of ours that bounced; the socket is fine.
+                    Err(_) => true,
+                },
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending if this.closing && this.inbox.waiting() == 0 && this.answers.is_empty() => {
                     return Poll::Ready(());
@@ -168,17 +192,10 @@ impl Future for UdpPort {
     }
 }
 
-/// Forgets the socket's readiness: it has been read empty.
-fn clear(socket: &AsyncFd<UdpSocket>, context: &mut Context<'_>) {
-    if let Poll::Ready(Ok(mut guard)) = socket.poll_read_ready(context) {
-        guard.clear_ready();
-    }
-}
-
 fn push(
     sending: &mut SendBatch,
     answers: &mut Vec<Outgoing>,
-    socket: &AsyncFd<UdpSocket>,
+    socket: &UdpSocket,
     counters: &Counters,
     outgoing: Outgoing,
 ) {
@@ -198,8 +215,8 @@ fn fill(sending: &mut SendBatch, outgoing: Outgoing) {
 }
 
 /// Sends the batch. False when the system takes no more for now.
-fn flush(sending: &mut SendBatch, socket: &AsyncFd<UdpSocket>, counters: &Counters) -> bool {
-    let sent = sending.send(socket.get_ref());
+fn flush(sending: &mut SendBatch, socket: &UdpSocket, counters: &Counters) -> bool {
+    let sent = socket.try_io(Interest::WRITABLE, || sending.send(socket));
     let (failures, _) = sending.take_failures();
     if failures > 0 {
         counters.add(Event::DroppedSend, failures as u64);
@@ -210,11 +227,22 @@ fn flush(sending: &mut SendBatch, socket: &AsyncFd<UdpSocket>, counters: &Counte
 /// Lets a query wait as a task of its own.
 fn wait(inbox: &Arc<Inbox>, waiting: Waiting, (to, from): (std::net::SocketAddr, Option<std::net::IpAddr>)) {
     inbox.enter();
-    let mut leaving = Leaving { inbox: Arc::clone(inbox), answer: None };
+    let leaving = Leaving {
+        inbox: Arc::clone(inbox),
+        answer: None,
+    };
     tokio::spawn(async move {
+        let mut leaving = leaving;
         let (request, answer) = waiting.await;
         match answer {
-            Done::Answer(wire) => leaving.answer = Some(Outgoing { wire, to, from, request }),
+            Done::Answer(wire) => {
+                leaving.answer = Some(Outgoing {
+                    wire,
+                    to,
+                    from,
+                    request,
+                })
+            }
             Done::Transfer(_) | Done::Nothing => query::recycle(request, Vec::new()),
         }
     });

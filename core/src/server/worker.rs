@@ -44,14 +44,18 @@ pub(crate) struct WorkerContext {
 impl WorkerThread {
     pub(crate) fn spawn(index: usize, context: WorkerContext) -> io::Result<Self> {
         let (commands, receiver) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            crate::worker::enter(index);
-            let _log = tracing::dispatcher::set_default(&context.log);
-            runtime.block_on(run(receiver, &context));
-            // What still runs belongs to no listener any more.
-            runtime.shutdown_background();
-        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                crate::worker::enter(index);
+                let _log = tracing::dispatcher::set_default(&context.log);
+                runtime.block_on(run(receiver, &context));
+                // What still runs belongs to no listener any more.
+                runtime.shutdown_background();
+            })?;
         Ok(Self { commands, thread })
     }
 
@@ -156,7 +160,10 @@ fn serve(
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
 }
 
 /// A place among the connections that there may be.

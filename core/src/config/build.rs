@@ -1,0 +1,162 @@
+//! Runs the plugins' setups, block by block.
+
+use std::sync::Arc;
+
+use super::{BuildContext, Plan, PlannedBlock, listeners};
+use crate::corefile::{
+    Collector, ConfigError, ConfigErrors, Corefile, Directive, Key, Scheme, ServerBlock, keys,
+};
+use crate::plugin::setup::{Build, Environment};
+use crate::plugin::{BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Services, Setup};
+
+/// Schemes that this version serves.
+const SERVED: [Scheme; 1] = [Scheme::Dns];
+
+/// A block behind its plugins' setups.
+pub(super) struct BuiltBlock {
+    pub(super) info: BlockInfo,
+    pub(super) settings: BlockSettings,
+    pub(super) chain: Arc<Chain>,
+    pub(super) services: Arc<Services>,
+    pub(super) lifecycles: Vec<Arc<dyn Lifecycle>>,
+    pub(super) other_classes: bool,
+}
+
+/// Builds what a Corefile says.
+///
+/// # Errors
+///
+/// All errors that are independent of each other: of keys, of each plugin in each block, and between blocks.
+pub fn build(corefile: &Corefile, context: &BuildContext<'_>) -> Result<Plan, ConfigErrors> {
+    let mut errors = Collector::default();
+    let mut warnings: Vec<String> = corefile
+        .warnings
+        .iter()
+        .map(|warning| format!("[WARNING] {warning}"))
+        .collect();
+    let mut handover = Handover::default();
+    let mut blocks = Vec::new();
+    for (index, block) in corefile.blocks.iter().enumerate() {
+        let Some(keys) = errors.take(keys(&block.keys, context.default_port)) else {
+            continue;
+        };
+        for key in keys.iter().filter(|key| !SERVED.contains(&key.scheme)) {
+            errors.push(not_served(key));
+        }
+        let mut build = Build {
+            handover: std::mem::take(&mut handover),
+            ..Build::default()
+        };
+        let info = block_info(index, block, keys, context);
+        let other_classes = set_up(block, &info, &mut build, corefile, context, &mut errors);
+        warnings.append(&mut build.warnings);
+        handover = build.handover;
+        blocks.push(BuiltBlock {
+            info,
+            chain: Arc::new(Chain::new(
+                build.plugins,
+                build.settings.panics,
+                Arc::clone(context.counters),
+            )),
+            settings: build.settings,
+            services: Arc::new(build.services),
+            lifecycles: build.lifecycles,
+            other_classes,
+        });
+    }
+    for block in &blocks {
+        for lifecycle in &block.lifecycles {
+            errors.take(lifecycle.validate(&block.info, &block.services));
+        }
+    }
+    let listeners = listeners::plan(&blocks, &mut errors);
+    let blocks = blocks.into_iter().map(PlannedBlock::from).collect();
+    errors.finish(Plan {
+        blocks,
+        listeners,
+        warnings,
+        files: corefile.files.clone(),
+        handover,
+    })
+}
+
+impl From<BuiltBlock> for PlannedBlock {
+    fn from(block: BuiltBlock) -> Self {
+        Self {
+            info: block.info,
+            settings: block.settings,
+            lifecycles: block.lifecycles,
+            services: block.services,
+        }
+    }
+}
+
+fn block_info(index: usize, block: &ServerBlock, keys: Vec<Key>, context: &BuildContext<'_>) -> BlockInfo {
+    let mut directives: Vec<String> = Vec::new();
+    for directive in &block.directives {
+        if !directives.iter().any(|name| name == directive.name()) {
+            directives.push(directive.name().to_owned());
+        }
+    }
+    BlockInfo {
+        index,
+        zones: keys.iter().map(|key| key.zone.clone()).collect(),
+        keys,
+        folder: context.folder.clone(),
+        directives,
+    }
+}
+
+/// Runs the setups of a block in the order of the registry. Says whether one lets other classes in.
+fn set_up(
+    block: &ServerBlock,
+    info: &BlockInfo,
+    build: &mut Build,
+    corefile: &Corefile,
+    context: &BuildContext<'_>,
+    errors: &mut Collector,
+) -> bool {
+    let environment = Environment {
+        shared: context.shared,
+        previous: context.previous,
+        log: context.log,
+        workers: context.workers,
+        files: &corefile.files,
+    };
+    let mut other_classes = false;
+    for definition in context.registry.definitions() {
+        let directives: Vec<Directive> = block.directives_named(definition.name).cloned().collect();
+        if directives.is_empty() {
+            continue;
+        }
+        other_classes |= definition.other_classes;
+        let result = run(definition, &directives, info, build, &environment);
+        errors.take(result.map_err(|errors| errors.in_directive(definition.name)));
+    }
+    other_classes
+}
+
+fn run(
+    definition: &Definition,
+    directives: &[Directive],
+    block: &BlockInfo,
+    build: &mut Build,
+    environment: &Environment<'_>,
+) -> Result<(), ConfigErrors> {
+    let mut setup = Setup {
+        plugin: definition.name,
+        directives,
+        block,
+        build,
+        environment,
+    };
+    (definition.setup)(&mut setup)
+}
+
+fn not_served(key: &Key) -> ConfigError {
+    ConfigError::new(
+        key.span.clone(),
+        format!("`{}://` is not served by this version yet", key.scheme),
+    )
+    .with_expected("a zone with `dns://`, or without a scheme")
+}

@@ -1,0 +1,160 @@
+//! Listen addresses: which blocks meet on which, and which cannot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
+
+use super::PlannedListener;
+use super::build::BuiltBlock;
+use crate::corefile::{Collector, Scheme, Served};
+use crate::plugin::ListenHost;
+use crate::server::Site;
+
+/// A scheme and a socket address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenAddress {
+    /// The protocol that is served.
+    pub scheme: Scheme,
+    /// Where; the wildcard `[::]` stands for all addresses, IPv4 as well.
+    pub socket: SocketAddr,
+}
+
+impl ListenAddress {
+    fn new(scheme: Scheme, host: Option<&ListenHost>, port: u16) -> Self {
+        let socket = match host.map(|host| (host.ip, host.scope)) {
+            None => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+            Some((IpAddr::V4(ip), _)) => SocketAddrV4::new(ip, port).into(),
+            Some((IpAddr::V6(ip), scope)) => SocketAddrV6::new(ip, port, 0, scope).into(),
+        };
+        Self { scheme, socket }
+    }
+
+    fn is_wildcard(&self) -> bool {
+        self.socket.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    }
+
+    /// The line that the start prints for a zone here.
+    pub(super) fn startup_line(&self, zone: &str) -> String {
+        let scheme = match self.scheme {
+            Scheme::Dns => String::new(),
+            other => format!("{other}://"),
+        };
+        let port = self.socket.port();
+        if self.is_wildcard() {
+            format!("{scheme}{zone}:{port}")
+        } else {
+            format!("{scheme}{zone}:{port} on {}", self.host())
+        }
+    }
+
+    fn host(&self) -> String {
+        match self.socket {
+            SocketAddr::V6(address) if address.scope_id() != 0 => {
+                format!("{}%{}", address.ip(), address.scope_id())
+            }
+            address => address.ip().to_string(),
+        }
+    }
+}
+
+/// The form that metrics name servers by, such as `dns://:53` and `tls://127.0.0.1:853`.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_wildcard() {
+            write!(f, "{}://:{}", self.scheme, self.socket.port())
+        } else {
+            write!(f, "{}://{}", self.scheme, self.socket)
+        }
+    }
+}
+
+/// Brings the blocks' keys together on their listen addresses.
+pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<PlannedListener> {
+    let mut served = Served::default();
+    let mut listeners: BTreeMap<ListenAddress, PlannedListener> = BTreeMap::new();
+    for block in blocks {
+        let hosts: Vec<Option<&ListenHost>> = match block.settings.listen.as_slice() {
+            [] => vec![None],
+            hosts => hosts.iter().map(Some).collect(),
+        };
+        for key in &block.info.keys {
+            for &host in &hosts {
+                let text = host.map_or("", |host| host.text.as_str());
+                if let Err(error) = served.add(key, text, !block.settings.filters.is_empty()) {
+                    errors.push(error);
+                    continue;
+                }
+                let address = ListenAddress::new(key.scheme, host, key.port);
+                let listener = listeners.entry(address).or_insert_with(|| PlannedListener {
+                    address,
+                    sites: Vec::new(),
+                    sockets: block.settings.sockets,
+                    timeouts: block.settings.timeouts,
+                    other_classes: false,
+                });
+                merge(listener, block);
+                listener.sites.push(Site {
+                    zone: Arc::new(key.zone.clone()),
+                    chain: Arc::clone(&block.chain),
+                    filters: block.settings.filters.clone().into(),
+                    services: Arc::clone(&block.services),
+                });
+            }
+        }
+    }
+    listeners.into_values().collect()
+}
+
+/// Settings of a listener come from all blocks on it; of two times the later block's holds.
+fn merge(listener: &mut PlannedListener, block: &BuiltBlock) {
+    let (mine, theirs) = (&mut listener.timeouts, &block.settings.timeouts);
+    mine.read = theirs.read.or(mine.read);
+    mine.write = theirs.write.or(mine.write);
+    mine.idle = theirs.idle.or(mine.idle);
+    mine.max_queries = theirs.max_queries.or(mine.max_queries);
+    listener.other_classes |= block.other_classes;
+}
+
+/// Whether a zone is a host name as RFC 1035, section 2.3.1 prefers it, or a reverse zone.
+pub(super) fn is_preferred_syntax(zone: &str) -> bool {
+    if zone == "." || is_reverse(zone) {
+        return true;
+    }
+    let Some(labels) = zone.strip_suffix('.') else {
+        return false;
+    };
+    labels.split('.').all(|label| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(u8::is_ascii_alphabetic)
+            && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    })
+}
+
+fn is_reverse(zone: &str) -> bool {
+    zone.ends_with(".in-addr.arpa.") || zone.ends_with(".ip6.arpa.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_no_host_names_are_told_apart() {
+        for (case, zone, want) in [
+            ("root", ".", true),
+            ("plain", "example.org.", true),
+            ("hyphen", "a-b.example.", true),
+            ("reverse", "10.in-addr.arpa.", true),
+            ("starts with a digit", "9a.example.", false),
+            ("underscore", "_tcp.example.", false),
+            ("ends with a hyphen", "a-.example.", false),
+            ("brace", "}.", false),
+        ] {
+            assert_eq!(is_preferred_syntax(zone), want, "case {case}");
+        }
+    }
+}
