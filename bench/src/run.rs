@@ -1,0 +1,200 @@
+//! The side-by-side runner: all servers do the same work by turns, several rounds, and the medians make a table.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+mod measure;
+mod table;
+
+use measure::Sample;
+
+use crate::peers::{Contender, Ground, Programs, Work, contenders};
+use crate::process::pin_self;
+use crate::query::Queries;
+
+/// What to measure, and how.
+pub struct Settings {
+    /// The works, in this order.
+    pub works: Vec<Work>,
+    /// Only servers whose label holds one of these words; all when empty.
+    pub only: Vec<String>,
+    /// How often each server has its turn.
+    pub rounds: usize,
+    /// How long a turn is measured.
+    pub turn: Duration,
+    /// Queries in flight over UDP.
+    pub window: usize,
+    /// Connections over TCP, and queries in flight on each.
+    pub connections: usize,
+    /// See `connections`.
+    pub pipeline: usize,
+    /// Whether queries carry EDNS.
+    pub edns: bool,
+    /// The core of the servers.
+    pub server_core: usize,
+    /// The core of the load and of the upstream.
+    pub load_core: usize,
+    /// The programs.
+    pub programs: Programs,
+    /// Where servers keep their files; a folder each.
+    pub scratch: PathBuf,
+}
+
+/// Measures everything and returns the tables in markdown.
+///
+/// What happens meanwhile is told on standard error.
+///
+/// # Errors
+///
+/// The load cannot be made. A server that fails is left out of its table, and named below it.
+pub fn run(settings: &Settings) -> io::Result<String> {
+    pin_self(settings.load_core)?;
+    let hosts = hosts();
+    let mut text = table::heading(settings);
+    for work in &settings.works {
+        let (mut contenders, mut missing) = contenders(*work, &settings.programs);
+        let wanted =
+            |label: &str| settings.only.is_empty() || settings.only.iter().any(|word| label.contains(word));
+        contenders.retain(|contender| contender.label == "echo" || wanted(&contender.label));
+        missing.retain(|name| wanted(name));
+        let queries = queries(*work, &hosts, settings.edns);
+        let course = Course {
+            settings,
+            work: *work,
+            hosts: &hosts,
+            queries: &queries,
+        };
+        let results = course.rounds(&contenders)?;
+        text.push_str(&table::section(*work, &results, &missing));
+    }
+    Ok(text)
+}
+
+/// A server's samples, or why there are none.
+struct Outcome {
+    label: String,
+    samples: Vec<Sample>,
+    failure: Option<String>,
+}
+
+/// One work's measurements.
+struct Course<'a> {
+    settings: &'a Settings,
+    work: Work,
+    hosts: &'a [(String, String)],
+    queries: &'a Queries,
+}
+
+impl Course<'_> {
+    /// Lets each server have its turn, then all of them again: what disturbs the machine for a while disturbs all.
+    fn rounds(&self, contenders: &[Contender]) -> io::Result<Vec<Outcome>> {
+        let mut outcomes: Vec<_> = contenders
+            .iter()
+            .map(|contender| Outcome {
+                label: contender.label.clone(),
+                samples: Vec::new(),
+                failure: None,
+            })
+            .collect();
+        for round in 1..=self.settings.rounds {
+            for (contender, outcome) in contenders.iter().zip(&mut outcomes) {
+                if outcome.failure.is_some() {
+                    continue;
+                }
+                match self.turn(contender) {
+                    Ok(sample) => {
+                        eprintln!(
+                            "{} {round}: {}: {}",
+                            self.work.name(),
+                            contender.label,
+                            sample.brief()
+                        );
+                        outcome.samples.push(sample);
+                    }
+                    Err(error) => {
+                        eprintln!("{} {round}: {}: {error}", self.work.name(), contender.label);
+                        outcome.failure = Some(error.to_string());
+                    }
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn turn(&self, contender: &Contender) -> io::Result<Sample> {
+        let dir = scratch_dir(&self.settings.scratch, self.work, &contender.label)?;
+        let address = free_address()?;
+        let upstream = free_address()?;
+        let ground = Ground {
+            dir: &dir,
+            address,
+            upstream,
+            hosts: self.hosts,
+        };
+        let plan = (contender.plan)(&ground);
+        measure::Turn {
+            course: self,
+            contender,
+            ground: &ground,
+        }
+        .run(&plan)
+    }
+}
+
+/// The names that servers know: 1,000, with addresses of the documentation networks and beyond.
+pub fn hosts() -> Vec<(String, String)> {
+    let zone = crate::peers::ZONE;
+    (0..1000_u32)
+        .map(|number| {
+            (
+                format!("host-{number:04}.{zone}"),
+                Ipv4Addr::from(0x0a00_0001 + number * 7).to_string(),
+            )
+        })
+        .collect()
+}
+
+/// Forwarders are asked for so many names that no two equal queries are under way, which some would join.
+fn queries(work: Work, hosts: &[(String, String)], edns: bool) -> Queries {
+    match work {
+        Work::Forward => {
+            let names: Vec<_> = (0..100_000)
+                .map(|number| format!("n{number}.{}", crate::peers::ZONE))
+                .collect();
+            Queries::new(names.iter().map(String::as_str), edns)
+        }
+        _ => Queries::new(hosts.iter().map(|(name, _)| name.as_str()), edns),
+    }
+}
+
+fn scratch_dir(scratch: &Path, work: Work, label: &str) -> io::Result<PathBuf> {
+    let name: String = label
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let dir = scratch.join(format!("{}-{name}", work.name()));
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+/// A port of the loopback address that is free for UDP and TCP.
+fn free_address() -> io::Result<SocketAddr> {
+    loop {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = udp.local_addr()?;
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+}
+
+/// Time since `start` in milliseconds.
+fn millis_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
