@@ -4,6 +4,7 @@
 //! the buffer fills up to its bound; from then on lines are lost and counted, and queries go on.
 
 mod events;
+mod text;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 pub use events::{EventFormat, dispatch};
+pub use text::{ClassName, GoDuration, TypeName};
 
 /// How many bytes wait for the writer before lines are lost.
 pub const BUFFER_LIMIT: usize = 4 << 20;
