@@ -71,7 +71,9 @@ pub fn build(corefile: &Corefile, context: &BuildContext<'_>) -> Result<Plan, Co
     }
     let listeners = listeners::plan(&blocks, &mut errors);
     let blocks = blocks.into_iter().map(PlannedBlock::from).collect();
+    let fingerprint = corefile.fingerprint();
     errors.finish(Plan {
+        fingerprint,
         blocks,
         listeners,
         warnings,

@@ -27,6 +27,8 @@ pub struct Plan {
     pub listeners: Vec<PlannedListener>,
     /// Odd things that are no errors, as log lines.
     pub warnings: Vec<String>,
+    /// What tells the Corefile from another.
+    pub fingerprint: String,
     /// All files that were read.
     pub files: Vec<PathBuf>,
     /// What the plugins leave for the next configuration.

@@ -24,10 +24,14 @@ mod directive;
 mod duration;
 mod environment;
 mod error;
+mod format;
 mod import;
 mod keys;
+#[cfg(test)]
+mod laws;
 mod lexer;
 mod parser;
+mod print;
 mod source;
 mod structure;
 mod suggest;
@@ -46,6 +50,7 @@ pub use self::{
     directive::{Directive, ServerBlock},
     environment::Environment,
     error::{Collector, ConfigError, ConfigErrors, ConfigWarning},
+    format::format,
     keys::{Key, Scheme, Served, keys},
     source::{ImportSite, Source, Span},
     suggest::nearest,
@@ -157,6 +162,7 @@ pub struct Rules<'a> {
     unavailable: &'a [&'a str],
     limits: Limits,
     environment: Environment<'a>,
+    files: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -177,6 +183,7 @@ impl<'a> Rules<'a> {
             unavailable: &[],
             limits: Limits::default(),
             environment: &|name| std::env::var_os(name),
+            files: true,
         }
     }
 
@@ -191,6 +198,13 @@ impl<'a> Rules<'a> {
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Follows imports of snippets only; a file or a pattern is never found.
+    #[must_use]
+    pub const fn without_files(mut self) -> Self {
+        self.files = false;
         self
     }
 
@@ -218,6 +232,8 @@ impl std::fmt::Debug for Rules<'_> {
 pub struct Limits {
     /// Size of one file, in bytes. By default 16 MiB: a list of 300,000 hosts within a Corefile.
     pub file_bytes: usize,
+    /// Size of all files, each counted as often as it is imported. By default 64 MiB.
+    pub total_bytes: usize,
     /// Imports that are followed, each file that a pattern matches counted. By default 10,000, as in CoreDNS.
     pub imports: usize,
     /// Imports within imports. By default 100.
@@ -232,6 +248,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             file_bytes: 16 << 20,
+            total_bytes: 64 << 20,
             imports: 10_000,
             import_depth: 100,
             nesting: 32,

@@ -17,6 +17,9 @@ use super::{
 /// Ends the parse: what comes behind such an error cannot be told. The errors are in the parser by then.
 struct Fatal;
 
+/// After so many errors, the rest is most likely no Corefile at all.
+const MAX_ERRORS: usize = 100;
+
 /// What stands before a block's brace.
 struct Keys {
     tokens: Vec<Token>,
@@ -36,6 +39,7 @@ pub(super) struct Parser<'a> {
     snippets: HashMap<String, Vec<Token>>,
     imports: usize,
     words: usize,
+    bytes: usize,
     files: Vec<PathBuf>,
     errors: Collector,
     warnings: Vec<ConfigWarning>,
@@ -52,6 +56,7 @@ impl<'a> Parser<'a> {
             snippets: HashMap::new(),
             imports: 0,
             words: 0,
+            bytes: 0,
             files: Vec::new(),
             errors: Collector::default(),
             warnings: Vec::new(),
@@ -97,6 +102,7 @@ impl<'a> Parser<'a> {
             None => import::absolute(Path::new(".")),
         };
         self.path.clone_from(&input.path);
+        self.bytes = input.bytes.len();
         self.files.extend(input.path.clone());
         let source = Source::new(&input.name, input.path.clone(), lexer::decode(input.bytes));
         let tokens = self.lex(source)?;
@@ -150,6 +156,7 @@ impl<'a> Parser<'a> {
     fn server_block(&mut self) -> Result<Option<ServerBlock>, Fatal> {
         let Keys { tokens: keys, at_end } = self.keys()?;
         if at_end {
+            self.warn_of_odd_keys(&keys);
             return Ok((!keys.is_empty()).then_some(ServerBlock {
                 keys,
                 directives: Vec::new(),
@@ -297,6 +304,9 @@ impl<'a> Parser<'a> {
             }
             if self.directive(found, keys)? {
                 return Ok(true);
+            }
+            if self.errors.len() > MAX_ERRORS {
+                return Err(Fatal);
             }
         }
         Ok(false)

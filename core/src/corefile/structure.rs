@@ -4,6 +4,8 @@
 //! words' line numbers. So do these functions, quirks included; where CoreDNS would go on with a guess that no one
 //! can have meant, there is an error instead.
 
+use std::collections::HashMap;
+
 use super::{Collector, ConfigError, ConfigWarning, Directive, Token};
 
 /// The words of one directive, from its name to the end of its line or its block.
@@ -19,25 +21,22 @@ pub(super) fn directives(
     warnings: &mut Vec<ConfigWarning>,
 ) -> Vec<Directive> {
     let mut merged: Vec<Occurrence> = Vec::with_capacity(occurrences.len());
+    let mut latest: HashMap<String, usize> = HashMap::new();
     for occurrence in occurrences {
-        let Some(name) = occurrence.words.first() else {
-            continue;
-        };
-        let before = merged
-            .iter_mut()
-            .rev()
-            .find(|earlier| earlier.words.first().is_some_and(|n| *n == *name.as_str()));
-        match before {
+        let Some(name) = occurrence.words.first() else { continue };
+        let earlier = latest.get(name.as_str()).and_then(|index| merged.get_mut(*index));
+        match earlier {
             Some(earlier) if earlier.takes_in(name) => {
                 warnings.push(ConfigWarning::new(
                     name.span().clone(),
-                    format!(
-                        "a one-line `{name}` that is imported again is read as arguments of the one before"
-                    ),
+                    format!("a one-line `{name}` that is imported again is read as arguments of the one before"),
                 ));
                 earlier.words.extend(occurrence.words);
             }
-            _ => merged.push(occurrence),
+            _ => {
+                latest.insert(name.to_string(), merged.len());
+                merged.push(occurrence);
+            }
         }
     }
     merged

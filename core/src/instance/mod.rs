@@ -30,8 +30,7 @@ use crate::corefile::{ConfigErrors, Corefile};
 use crate::counters::Counters;
 use crate::log::LogSink;
 use crate::net::sockets::ListenError;
-use crate::plugin::{
-    Handover, ServerObserver, Shared, StartContext, StartError, StopReason, install_panic_hook,
+use crate::plugin::{Handover, ServerObserver, Services, Shared, StartContext, StartError, StopReason, install_panic_hook,
 };
 use crate::server::{
     Control, ControlRequest, Endpoint, Generation, GenerationEnd, Table, TableParts, WorkerContext,
@@ -264,8 +263,9 @@ impl Server {
     /// Starts a plan's plugins, opens the sockets that are missing, and serves it; what served before ends.
     async fn take_over(&mut self, plan: Plan, reload: bool) -> Result<(), ServeError> {
         let lives = Lives::new(&plan.blocks);
+        let fingerprint: Arc<str> = plan.fingerprint.as_str().into();
         lives
-            .start(|services| self.start_context(reload, services))
+            .start(|services| self.start_context(reload, &fingerprint, services))
             .await?;
         let fresh = plan
             .listeners
@@ -303,12 +303,11 @@ impl Server {
         Ok(())
     }
 
-    fn start_context(&self, reload: bool, services: &Arc<crate::plugin::Services>) -> StartContext {
+    fn start_context(&self, reload: bool, fingerprint: &Arc<str>, services: &Arc<Services>) -> StartContext {
         StartContext {
             control: self.control.clone(),
             source: Arc::clone(&self.source),
-            registry: Arc::clone(&self.registry),
-            default_port: self.default_port,
+            fingerprint: Arc::clone(fingerprint),
             shared: self.shared.clone(),
             counters: Arc::clone(&self.counters),
             log: self.log.clone(),

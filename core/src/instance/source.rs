@@ -73,19 +73,27 @@ impl CorefileSource {
     /// It cannot be read, or it has errors of syntax or names unknown directives.
     pub fn load(&self, registry: &Registry) -> Result<Corefile, LoadError> {
         let known = registry.names();
-        let rules = Rules::new(&known).with_unavailable(registry.planned());
+        self.parse(&Rules::new(&known).with_unavailable(registry.planned()))
+    }
+
+    /// Reads it and tells whether it is another one than before; see [`Corefile::fingerprint`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or it has errors of syntax. Unknown directives are none.
+    pub fn fingerprint(&self) -> Result<String, LoadError> {
+        Ok(self.parse(&Rules::any_directive())?.fingerprint())
+    }
+
+    fn parse(&self, rules: &Rules<'_>) -> Result<Corefile, LoadError> {
         match self {
             Self::File(path) => {
-                let bytes = std::fs::read(path).map_err(|cause| LoadError::Unreadable {
-                    path: path.clone(),
-                    cause,
-                })?;
-                let name = path
-                    .file_name()
-                    .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
-                Ok(Corefile::parse(&Input::new(name, &bytes).at(path), &rules)?)
+                let bytes =
+                    std::fs::read(path).map_err(|cause| LoadError::Unreadable { path: path.clone(), cause })?;
+                let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+                Ok(Corefile::parse(&Input::new(name, &bytes).at(path), rules)?)
             }
-            Self::Text { name, text } => Ok(Corefile::parse(&Input::new(name.as_str(), text), &rules)?),
+            Self::Text { name, text } => Ok(Corefile::parse(&Input::new(name.as_str(), text), rules)?),
         }
     }
 }

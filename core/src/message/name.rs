@@ -21,6 +21,7 @@ pub const MAX_LABELS: usize = 127;
 #[derive(Clone)]
 pub struct QName {
     len: u8,
+    /// What stands behind the name is left over from earlier ones.
     wire: [u8; MAX_NAME_LEN],
 }
 
@@ -67,10 +68,15 @@ impl QName {
     pub(crate) fn assign_lower(&mut self, wire: &[u8]) {
         debug_assert!(wire_len(wire) == Some(wire.len()));
         let len = wire.len().min(MAX_NAME_LEN);
-        // Length bytes are at most 63 and so never in the range of the capital letters.
-        self.wire[..len].copy_from_slice(&wire[..len]);
-        self.wire[..len].make_ascii_lowercase();
+        copy_lower(&mut self.wire, &wire[..len]);
         self.len = len as u8;
+    }
+
+    /// Makes this the root.
+    #[inline]
+    pub(crate) fn assign_root(&mut self) {
+        self.wire[0] = 0;
+        self.len = 1;
     }
 
     /// The wire form, lower-case, root label included.
@@ -341,6 +347,40 @@ pub enum NameError {
     /// More than 255 bytes on the wire.
     #[error("name of more than 255 bytes")]
     NameTooLong,
+}
+
+/// Copies a name and lowers its letters on the way; `to` is at least as long.
+///
+/// Length bytes are at most 63 and so never in the range of the capital letters. Pieces of fixed size become vector
+/// instructions; the last piece overlaps the one before it, which spares a loop for the remainder.
+#[inline]
+fn copy_lower(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        16.. => {
+            for at in (0..from.len() - 15).step_by(16) {
+                lower_piece::<16>(to, from, at);
+            }
+            lower_piece::<16>(to, from, from.len() - 16);
+        }
+        8.. => {
+            lower_piece::<8>(to, from, 0);
+            lower_piece::<8>(to, from, from.len() - 8);
+        }
+        _ => {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from.to_ascii_lowercase();
+            }
+        }
+    }
+}
+
+#[inline]
+fn lower_piece<const N: usize>(to: &mut [u8], from: &[u8], at: usize) {
+    if let Some(from) = from[at..].first_chunk::<N>()
+        && let Some(to) = to[at..].first_chunk_mut::<N>()
+    {
+        *to = from.map(|byte| byte.to_ascii_lowercase());
+    }
 }
 
 /// Shows an uncompressed wire name as text, with the dot at the end.

@@ -197,6 +197,8 @@ pub struct ReplyBuilder {
     wire: Vec<u8>,
     names: Names,
     section: Section,
+    /// Length of the question's name; nought if there is no question.
+    qname_len: u8,
     /// Length with all names in full.
     uncompressed_len: usize,
     rcode_high: u8,
@@ -221,6 +223,7 @@ impl ReplyBuilder {
             wire,
             names: Names { table: None },
             section: Section::Answer,
+            qname_len: question.len().saturating_sub(4) as u8,
             rcode_high: 0,
         }
     }
@@ -376,13 +379,12 @@ impl ReplyBuilder {
     fn push_owner(&mut self, owner: Owner<'_>) -> Option<usize> {
         match owner {
             Owner::Question => {
-                let name_len = wire_len(&self.wire[HEADER_LEN..]).filter(|_| u16_at(&self.wire, 4) != 0)?;
-                if name_len == 1 {
-                    self.wire.push(0);
-                } else {
-                    self.wire.extend_from_slice(&[0xc0, HEADER_LEN as u8]);
+                match self.qname_len {
+                    0 => return None,
+                    1 => self.wire.push(0),
+                    _ => self.wire.extend_from_slice(&[0xc0, HEADER_LEN as u8]),
                 }
-                Some(name_len)
+                Some(usize::from(self.qname_len))
             }
             Owner::Name(name) => self.names.write(&mut self.wire, name).then_some(name.len()),
         }

@@ -153,92 +153,111 @@ impl Request {
         if !Arc::ptr_eq(&self.server, context.server) {
             self.server = Arc::clone(context.server);
         }
-        self.original = None;
-        self.message = None;
+        if self.original.is_some() {
+            self.original = None;
+        }
         self.extensions.clear();
         if self.wire.capacity() > KEPT_CAPACITY && bytes.len() <= KEPT_CAPACITY {
             self.wire = Vec::with_capacity(bytes.len());
         }
-        self.wire.clear();
         // Streams carry lengths of 16 bits; offsets here rely on that.
-        self.wire
-            .extend_from_slice(&bytes[..bytes.len().min(MAX_MESSAGE_LEN)]);
-        self.parse()
+        self.load(&bytes[..bytes.len().min(MAX_MESSAGE_LEN)])
     }
 
-    /// Reads the view off the bytes.
-    fn parse(&mut self) -> Result<(), QueryError> {
+    /// Reads the view off the bytes and keeps them.
+    ///
+    /// All is read where it was received and then copied, for reading what was just written costs more.
+    #[inline]
+    fn load(&mut self, bytes: &[u8]) -> Result<(), QueryError> {
+        self.wire.clear();
         self.question_end = HEADER_LEN as u16;
         self.qtype = 0;
         self.qclass = 0;
         self.tsig_at = 0;
         self.edns = None;
-        self.qname = QName::root();
-        if self.wire.len() <= HEADER_LEN {
-            if self.wire.len() < HEADER_LEN {
-                self.wire.clear();
-                self.wire.resize(HEADER_LEN, 0);
-                return Err(QueryError::Short);
-            }
-            return Err(QueryError::NoQuestion);
+        if self.message.is_some() {
+            self.message = None;
         }
-        self.parse_question()?;
-        let counts = u16_at(&self.wire, 6) | u16_at(&self.wire, 8) | u16_at(&self.wire, 10);
-        if counts == 0 {
-            self.wire.truncate(usize::from(self.question_end));
+        let Some(question_end) = self.read_question(bytes) else {
+            return Err(self.load_header(bytes));
+        };
+        self.question_end = question_end as u16;
+        let has_records = u16_at(bytes, 6) | u16_at(bytes, 8) | u16_at(bytes, 10) != 0;
+        if !has_records && question_end <= bytes.len() {
+            self.wire.extend_from_slice(&bytes[..question_end]);
             return Ok(());
         }
-        self.parse_records()
+        if question_end >= bytes.len() {
+            self.wire.extend_from_slice(bytes);
+            self.wire.resize(question_end, 0);
+            rewrite::correct_counts(&mut self.wire, (0, 0));
+            return Ok(());
+        }
+        self.load_records(bytes, question_end)
+    }
+
+    /// Keeps the header of a message whose question cannot be read.
+    #[cold]
+    fn load_header(&mut self, bytes: &[u8]) -> QueryError {
+        self.qname.assign_root();
+        self.wire.extend_from_slice(&bytes[..bytes.len().min(HEADER_LEN)]);
+        self.wire.resize(HEADER_LEN, 0);
+        match bytes.len() {
+            0..HEADER_LEN => QueryError::Short,
+            HEADER_LEN => QueryError::NoQuestion,
+            _ => QueryError::BadQuestion,
+        }
+    }
+
+    /// Reads the question; gives the offset behind it, which can be beyond the end by a missing type or class.
+    #[inline]
+    fn read_question(&mut self, bytes: &[u8]) -> Option<usize> {
+        let name_end = plain_name_end(bytes)?;
+        let rest = &bytes[name_end..];
+        // CoreDNS's library reads a missing type or class as nought.
+        if matches!(rest.len(), 1 | 3) {
+            return None;
+        }
+        self.qname.assign_lower(&bytes[HEADER_LEN..name_end]);
+        self.qtype = u16_at(rest, 0);
+        self.qclass = u16_at(rest, 2);
+        Some(name_end + 4)
     }
 
     #[inline]
-    fn parse_question(&mut self) -> Result<(), QueryError> {
-        let Some(name_end) = plain_name_end(&self.wire) else {
-            return Err(QueryError::BadQuestion);
-        };
-        match self.wire.len() - name_end {
-            // CoreDNS's library reads a missing type or class as nought.
-            0 => self.wire.extend_from_slice(&[0; 4]),
-            2 => self.wire.extend_from_slice(&[0; 2]),
-            1 | 3 => return Err(QueryError::BadQuestion),
-            _ => {}
+    fn load_records(&mut self, bytes: &[u8], question_end: usize) -> Result<(), QueryError> {
+        let mut records = Records::starting_at(bytes, question_end);
+        match self.read_records(&mut records) {
+            Ok(()) => {
+                self.wire.extend_from_slice(&bytes[..records.position()]);
+                rewrite::correct_counts(&mut self.wire, records.progress());
+                Ok(())
+            }
+            Err(_) => {
+                self.edns = None;
+                self.wire.extend_from_slice(&bytes[..question_end]);
+                rewrite::correct_counts(&mut self.wire, (0, 0));
+                Err(QueryError::BadRecord)
+            }
         }
-        self.qname.assign_lower(&self.wire[HEADER_LEN..name_end]);
-        self.qtype = u16_at(&self.wire, name_end);
-        self.qclass = u16_at(&self.wire, name_end + 2);
-        self.question_end = (name_end + 4).min(MAX_MESSAGE_LEN) as u16;
-        Ok(())
     }
 
-    fn parse_records(&mut self) -> Result<(), QueryError> {
-        let mut records = Records::starting_at(&self.wire, usize::from(self.question_end));
-        let mut last = None;
-        let mut edns = None;
-        loop {
-            let record = match records.advance() {
-                Ok(Some(record)) => record,
-                Ok(None) => break,
-                Err(_) => return Err(QueryError::BadRecord),
-            };
+    #[inline]
+    fn read_records(&mut self, records: &mut Records<'_>) -> Result<(), MessageError> {
+        while let Some(record) = records.advance()? {
+            self.tsig_at = 0;
             if record.type_code() == TYPE_OPT && record.section() == Section::Additional {
                 if !edns::options_are_sound(record.rdata()) {
-                    return Err(QueryError::BadRecord);
+                    return Err(MessageError::Malformed);
                 }
                 // Of several the last one counts, as in CoreDNS.
-                edns = Some(Edns::of_record(&record));
+                self.edns = Some(Edns::of_record(&record));
             } else if rdata::check(&record).is_none() {
-                return Err(QueryError::BadRecord);
+                return Err(MessageError::Malformed);
+            } else if record.type_code() == TYPE_TSIG {
+                self.tsig_at = record.start() as u16;
             }
-            last = Some(record);
         }
-        let tsig_at = last
-            .filter(|record| record.type_code() == TYPE_TSIG)
-            .map_or(0, |record| record.start());
-        let (position, progress) = (records.position(), records.progress());
-        self.edns = edns;
-        self.tsig_at = tsig_at as u16;
-        self.wire.truncate(position);
-        rewrite::correct_counts(&mut self.wire, progress);
         Ok(())
     }
 
@@ -565,9 +584,9 @@ impl Request {
 
     /// Reads the view again after the bytes were changed by this module.
     fn refresh(&mut self) {
-        self.message = None;
+        let wire = std::mem::take(&mut self.wire);
         // What was written from sound records is sound.
-        let _ = self.parse();
+        let _ = self.load(&wire);
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn with_question(wire: &[u8], question: &[u8]) -> Vec<u8> {
 /// `opt` itself if not even that leaves room for the question. None if `wire` cannot be read.
 pub(crate) fn compressed(wire: &[u8], opt: &[u8], limit: usize) -> Option<Vec<u8>> {
     let question_end = questions_end(wire)?;
+    if question_end > limit {
+        return Some(header_alone(wire));
+    }
     let mut out = Vec::with_capacity(wire.len().min(limit) + 64);
     out.extend_from_slice(&wire[..question_end]);
     let opt = if question_end + opt.len() <= limit {

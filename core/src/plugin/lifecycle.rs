@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{BlockInfo, Services, Shared};
-use crate::config::Registry;
 use crate::corefile::ConfigErrors;
 use crate::counters::Counters;
 use crate::instance::CorefileSource;
@@ -78,10 +77,8 @@ pub struct StartContext {
     pub control: Control,
     /// Where the Corefile comes from.
     pub source: Arc<CorefileSource>,
-    /// The plugins that there are.
-    pub registry: Arc<Registry>,
-    /// The port of keys that name none.
-    pub default_port: u16,
+    /// What tells this Corefile from another; see [`Corefile::fingerprint`](crate::corefile::Corefile::fingerprint).
+    pub fingerprint: Arc<str>,
     /// Values that outlive reloads.
     pub shared: Shared,
     /// What the server counts.

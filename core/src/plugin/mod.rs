@@ -57,6 +57,8 @@
 
 mod chain;
 mod error;
+mod host;
+mod fall;
 mod lifecycle;
 mod outcome;
 mod panics;
@@ -64,13 +66,17 @@ mod services;
 mod settings;
 pub(crate) mod setup;
 mod shared;
+pub mod testing;
 
 use async_trait::async_trait;
 
 use crate::message::Request;
 
+pub use crate::server::Control;
 pub use chain::{Chain, Next, OwnedNext, Run};
 pub use error::{ExtendedError, PluginError};
+pub use fall::Fallthrough;
+pub use host::host_name;
 pub use lifecycle::{Lifecycle, StartContext, StartError, StopReason};
 pub use outcome::{MessageSource, Outcome, TransferStream};
 pub use panics::{PanicPolicy, install_panic_hook};
@@ -79,7 +85,7 @@ pub use services::{
     Transferer,
 };
 pub use settings::{BlockSettings, ListenHost, Timeouts, ViewFilter};
-pub use setup::{BlockInfo, Definition, Setup};
+pub use setup::{BlockInfo, Definition, Setup, once};
 pub use shared::{Handover, Shared};
 
 /// One link of the chain that serves a server block.

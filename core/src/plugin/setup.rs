@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BlockSettings, Handover, Lifecycle, Plugin, Services, Shared};
-use crate::corefile::{ConfigErrors, Directive, Key, Span};
+use crate::corefile::{ConfigError, ConfigErrors, Directive, Key, Span};
 use crate::log::LogSink;
 use crate::message::Zone;
 
@@ -42,6 +42,33 @@ impl Definition {
 impl fmt::Debug for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Definition({})", self.name)
+    }
+}
+
+/// The directive of a plugin that can stand in a block once only.
+///
+/// ```
+/// use catena_core::corefile::testing::parse_directives;
+/// use catena_core::plugin::once;
+///
+/// let lines = parse_directives("errors\nerrors").unwrap();
+/// assert_eq!(
+///     once(&lines).unwrap_err().headline(),
+///     "Corefile:2:1: this plugin can only be used once per Server Block",
+/// );
+/// ```
+///
+/// # Errors
+///
+/// There are several; the second one is named.
+pub fn once(directives: &[Directive]) -> Result<&Directive, ConfigError> {
+    match directives {
+        [directive] => Ok(directive),
+        [first, second, ..] => {
+            let place = format!("the first `{}` stands at {}", first.name(), first.span());
+            Err(second.error("this plugin can only be used once per Server Block").with_note(place))
+        }
+        [] => Err(ConfigError::without_place("a plugin was set up without a directive")),
     }
 }
 

@@ -98,8 +98,7 @@ impl Parser<'_> {
         let mut words = Vec::new();
         for path in paths {
             let site = self.site(target.span(), &path.to_string_lossy(), false)?;
-            let bytes = import::read(&path, self.rules.limits.file_bytes);
-            let bytes = bytes.map_err(|error| self.import_error(target, &error))?;
+            let bytes = self.read(target, &path)?;
             let source = Source::new(path.to_string_lossy(), Some(path.clone()), lexer::decode(&bytes));
             if !self.files.contains(&path) {
                 self.files.push(path);
@@ -111,6 +110,18 @@ impl Parser<'_> {
             words.append(&mut found);
         }
         Ok(words)
+    }
+
+    fn read(&mut self, target: &Token, path: &Path) -> Result<Vec<u8>, ConfigError> {
+        let limits = &self.rules.limits;
+        let bytes = import::read(path, limits.file_bytes).map_err(|error| self.import_error(target, &error))?;
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        if self.bytes > limits.total_bytes {
+            self.imports = usize::MAX;
+            let message = format!("more than {} bytes in all files", limits.total_bytes);
+            return Err(parse_error(target.span(), &message));
+        }
+        Ok(bytes)
     }
 
     fn import_error(&self, target: &Token, error: &import::ImportError) -> ConfigError {

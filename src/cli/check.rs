@@ -1,0 +1,53 @@
+//! `catena check`: reads everything, opens no socket.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use catena_core::config::{self, BuildContext, Plan, Registry};
+use catena_core::counters::Counters;
+use catena_core::log::LogSink;
+use catena_core::plugin::{Handover, Shared};
+
+use super::flags::Flags;
+
+/// Says what would be served, or all that is wrong.
+pub(super) fn run(flags: &Flags, registry: &Registry) -> ExitCode {
+    match plan(flags, registry) {
+        Ok(plan) => super::say(&describe(&plan)),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan(flags: &Flags, registry: &Registry) -> Result<Plan, String> {
+    let source = super::source(flags).map_err(|error| error.to_string())?;
+    let corefile = source.load(registry).map_err(|error| error.to_string())?;
+    let (log, _lines) = LogSink::captured();
+    let context = BuildContext {
+        registry,
+        shared: &Shared::default(),
+        previous: &Handover::default(),
+        counters: &Arc::new(Counters::new(1)),
+        log: &log,
+        workers: 1,
+        default_port: flags.port,
+        folder: source.folder(),
+    };
+    config::build(&corefile, &context).map_err(|error| error.to_string())
+}
+
+fn describe(plan: &Plan) -> String {
+    let mut lines = plan.warnings.clone();
+    for listener in &plan.listeners {
+        lines.extend(listener.startup_lines());
+    }
+    for (index, block) in plan.blocks.iter().enumerate() {
+        let keys: Vec<String> = block.info.keys.iter().map(ToString::to_string).collect();
+        let directives = block.info.directives.join(" ");
+        lines.push(format!("block {}: {} through {directives}", index + 1, keys.join(" ")));
+    }
+    lines.push("The Corefile is good.".to_owned());
+    lines.join("\n")
+}

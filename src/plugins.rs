@@ -1,0 +1,57 @@
+//! THE list of plugins, in their order.
+//!
+//! The order is the order of every chain, whatever the order in a Corefile is: a query passes the plugins from top to
+//! bottom. It is CoreDNS's own, with `dynresolve` directly before `hosts`, hence before every other source of answers.
+
+use catena_core::config::Registry;
+use catena_core::plugin::Definition;
+
+/// The plugins of this server, a line each, in the order of [`ORDER`].
+pub const PLUGINS: &[Definition] = &[
+    catena_plugin_reload::PLUGIN,
+];
+
+/// All names in their order, those too that this version does not have yet: a Corefile that names such a plugin gets
+/// an error that says so.
+pub const ORDER: &[&str] = &[
+    "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts",
+    "multisocket", "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed",
+    "prometheus", "errors", "log", "dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite",
+    "autopath", "acl", "cache", "header", "dnssec", "tls", "minimal", "template", "transfer", "dynresolve", "hosts",
+    "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary", "etcd", "loop",
+    "forward", "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
+];
+
+/// The registry of this server: all plugins, in order.
+#[must_use]
+pub fn registry() -> Registry {
+    let is_here = |name: &&str| PLUGINS.iter().any(|plugin| plugin.name == *name);
+    Registry::new(PLUGINS.iter().copied()).with_planned(ORDER.iter().copied().filter(|name| !is_here(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order() {
+        let places: Vec<usize> = PLUGINS
+            .iter()
+            .map(|plugin| ORDER.iter().position(|name| *name == plugin.name).expect(plugin.name))
+            .collect();
+        assert!(places.is_sorted_by(|before, after| before < after), "{places:?}");
+    }
+
+    #[test]
+    fn each_plugin_has_a_folder_and_each_folder_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
+        let mut folders: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder of plugins")
+            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        folders.sort();
+        let mut names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
+        names.sort_unstable();
+        assert_eq!(folders, names);
+    }
+}
