@@ -188,3 +188,83 @@ fn seed() -> u32 {
     static SEED: OnceLock<u32> = OnceLock::new();
     *SEED.get_or_init(|| ahash::RandomState::new().hash_one(0x5eed) as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::{QName, wire_len};
+    use super::super::wire::{expand_name, walk_name};
+    use super::*;
+
+    fn wire_of(text: &str) -> Vec<u8> {
+        QName::from_presentation(text).unwrap().as_wire().to_vec()
+    }
+
+    #[test]
+    fn later_names_point_to_earlier_ones() {
+        let mut names = Compressor::<64>::new();
+        let mut wire = vec![0; 12];
+        for (name, written) in [
+            ("www.example.org.", 17),
+            ("www.example.org.", 2),
+            ("ftp.example.org.", 6),
+            ("org.", 2),
+            ("www.ftp.example.org.", 6),
+            ("other.", 7),
+            (".", 1),
+        ] {
+            let at = wire.len();
+            names.write(&mut wire, &wire_of(name), true);
+            assert_eq!(wire.len() - at, written, "{name}");
+            let mut buffer = [0; 255];
+            let span = expand_name(&wire, at, &mut buffer).unwrap();
+            assert_eq!(&buffer[..span.len], wire_of(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn letters_are_kept() {
+        let mut names = Compressor::<64>::new();
+        let mut wire = vec![0; 12];
+        names.write(&mut wire, b"\x01a\x07example\0", true);
+        let at = wire.len();
+        names.write(&mut wire, b"\x01b\x07EXAMPLE\0", true);
+        assert_eq!(&wire[at..], b"\x01b\x07EXAMPLE\0");
+    }
+
+    #[test]
+    fn a_full_table_costs_bytes_only() {
+        let mut names = Compressor::<8>::new();
+        let mut wire = vec![0; 12];
+        for number in 0..100 {
+            let name = wire_of(&format!("host{number}.example.org."));
+            let at = wire.len();
+            names.write(&mut wire, &name, true);
+            let mut full = Vec::new();
+            walk_name(&wire, at, |label| full.extend_from_slice(label)).unwrap();
+            full.push(0);
+            assert_eq!(full, name);
+            assert_eq!(wire_len(&name), Some(name.len()));
+        }
+        assert_eq!(names.used, 6);
+    }
+
+    #[test]
+    fn no_pointer_leads_beyond_its_range() {
+        let mut names = Compressor::<64>::new();
+        let mut wire = vec![0; MAX_POINTER + 10];
+        names.write(&mut wire, b"\x01a\0", true);
+        names.write(&mut wire, b"\x01a\0", true);
+        assert_eq!(wire[MAX_POINTER + 10..], *b"\x01a\0\x01a\0");
+    }
+
+    #[test]
+    fn comparisons_are_bounded() {
+        let mut names = Compressor::<64>::new();
+        let mut wire = vec![0; 12];
+        for _ in 0..MAX_COMPARISONS + 10 {
+            names.write(&mut wire, b"\x01a\0", true);
+        }
+        assert_eq!(names.comparisons, MAX_COMPARISONS);
+        assert_eq!(wire[wire.len() - 3..], *b"\x01a\0");
+    }
+}

@@ -37,6 +37,7 @@ pub struct Edns {
 }
 
 impl Edns {
+    #[inline]
     pub(crate) fn of_record(record: &RecordView<'_>) -> Self {
         let at = record.fixed_at();
         Self {
@@ -92,9 +93,10 @@ impl<'a> Iterator for EdnsOptions<'a> {
 /// Whether each option is whole, and of a form that its definition allows.
 ///
 /// The forms are those that CoreDNS's library refuses a message for.
+#[inline]
 pub(crate) fn options_are_sound(data: &[u8]) -> bool {
     let mut options = EdnsOptions::new(data);
-    while let Some((code, value)) = options.next() {
+    for (code, value) in options.by_ref() {
         let sound = match code {
             1 => value.len() >= 18,
             2 => matches!(value.len(), 4 | 8),

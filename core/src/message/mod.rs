@@ -36,6 +36,8 @@ mod reply;
 mod request;
 mod response;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod wire;
 

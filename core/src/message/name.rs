@@ -480,7 +480,12 @@ pub fn parse_presentation(text: &[u8], wire: &mut [u8; MAX_NAME_LEN]) -> Result<
     let mut label_start = 0;
     let mut at = 1;
     let mut rest = text;
-    while let Some((byte, escaped, tail)) = next_byte(rest)? {
+    while let Some(Taken {
+        byte,
+        escaped,
+        rest: tail,
+    }) = next_byte(rest)?
+    {
         rest = tail;
         if byte == b'.' && !escaped {
             close_label(wire, label_start, at)?;
@@ -512,10 +517,17 @@ fn close_label(wire: &mut [u8; MAX_NAME_LEN], start: usize, end: usize) -> Resul
     }
 }
 
+/// One byte of presentation form, and what follows it.
+struct Taken<'a> {
+    byte: u8,
+    escaped: bool,
+    rest: &'a [u8],
+}
+
 /// Takes one byte, escaped or plain, off presentation form.
-fn next_byte(text: &[u8]) -> Result<Option<(u8, bool, &[u8])>, NameError> {
-    match text {
-        [] => Ok(None),
+fn next_byte(text: &[u8]) -> Result<Option<Taken<'_>>, NameError> {
+    let (byte, escaped, rest) = match text {
+        [] => return Ok(None),
         [
             b'\\',
             a @ b'0'..=b'9',
@@ -524,13 +536,13 @@ fn next_byte(text: &[u8]) -> Result<Option<(u8, bool, &[u8])>, NameError> {
             rest @ ..,
         ] => {
             let value = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
-            let byte = u8::try_from(value).map_err(|_| NameError::BadEscape)?;
-            Ok(Some((byte, true, rest)))
+            (u8::try_from(value).map_err(|_| NameError::BadEscape)?, true, rest)
         }
-        [b'\\', byte, rest @ ..] if !byte.is_ascii_digit() => Ok(Some((*byte, true, rest))),
-        [b'\\', ..] => Err(NameError::BadEscape),
-        [byte, rest @ ..] => Ok(Some((*byte, false, rest))),
-    }
+        [b'\\', byte, rest @ ..] if !byte.is_ascii_digit() => (*byte, true, rest),
+        [b'\\', ..] => return Err(NameError::BadEscape),
+        [byte, rest @ ..] => (*byte, false, rest),
+    };
+    Ok(Some(Taken { byte, escaped, rest }))
 }
 
 /// Writes one byte of a label as presentation form and says how many characters it took.

@@ -12,6 +12,7 @@ pub(crate) type Question = Vec<u8>;
 const SLOTS: usize = 2048;
 
 /// Sets the counts to what was found before the bytes ran out.
+#[inline]
 pub(crate) fn correct_counts(wire: &mut [u8], (section, seen): (usize, u16)) {
     for (index, place) in Section::ALL.iter().enumerate().skip(section) {
         put_u16(wire, place.count_at(), if index == section { seen } else { 0 });
