@@ -9,15 +9,14 @@ use super::lexer::{self, Piece};
 /// ```
 /// use catena_core::corefile::format;
 ///
-/// let text = ".:53   # all\n{\n\nlog\n  hosts   {\n192.0.2.1 \"a b\"  # c \n\n\n# d\n}\n}";
+/// let text = ".:53\n{   # all\n\nlog\n  hosts   {\n192.0.2.1 \"a b\"  # c \n\n\n# d\n}\n}";
 /// let want = "\
-/// .:53 # all
-/// {
+/// .:53 { # all
 ///     log
 ///     hosts {
 ///         192.0.2.1 \"a b\" # c
 ///
-///         # d
+///         ## d
 ///     }
 /// }
 /// ";
@@ -100,7 +99,10 @@ fn lines(text: &str) -> Vec<Line> {
             }
             Piece::Comment(comment) => line.comment = Some(comment.trim_end().to_owned()),
             Piece::Quoted { .. } | Piece::Word(_) => {
-                line.words.extend(piece.word().map(|text| Word { raw: as_written(raw, piece), text }));
+                line.words.extend(piece.word().map(|text| Word {
+                    raw: as_written(raw, piece),
+                    text,
+                }));
             }
         }
     }
@@ -150,7 +152,8 @@ enum Place {
     BehindKeysAndComment,
     /// An open brace.
     Block,
-    /// The keys of a server without braces: directives follow to the end.
+    /// The keys of a server without braces, whose directives go on to the end; or braces that the parser pairs in ways
+    /// of its own. Either way, no brace is moved any more.
     Directives,
     /// Nothing, a whole block, or a comma: keys follow.
     Keys,
@@ -158,6 +161,9 @@ enum Place {
 
 impl Place {
     fn behind(self, line: &Line, depth: &mut usize) -> Self {
+        if line.is_odd(*depth) {
+            return Self::Directives;
+        }
         *depth = line.depth_behind(*depth);
         let keys_follow = if *depth > 0 { Self::Block } else { Self::Keys };
         match self {
@@ -167,8 +173,6 @@ impl Place {
             Self::Block => keys_follow,
             Self::BehindKeys | Self::BehindKeysAndComment if line.opens() => keys_follow,
             Self::BehindKeys | Self::BehindKeysAndComment => Self::Directives,
-            // A stray brace is a key as well, and what follows is hard to tell.
-            Self::Keys if line.words.first().is_some_and(|word| word.text == "}") => Self::Directives,
             Self::Keys if *depth > 0 || !line.are_keys() => keys_follow,
             Self::Keys if line.comment.is_some() => Self::BehindKeysAndComment,
             Self::Keys => Self::BehindKeys,
@@ -178,11 +182,23 @@ impl Place {
 
 impl Line {
     fn depth_behind(&self, depth: usize) -> usize {
-        self.words.iter().fold(depth, |depth, word| match word.text.as_str() {
-            "{" => depth + 1,
-            "}" => depth.saturating_sub(1),
-            _ => depth,
-        })
+        self.words
+            .iter()
+            .fold(depth, |depth, word| match word.text.as_str() {
+                "{" => depth + 1,
+                "}" => depth.saturating_sub(1),
+                _ => depth,
+            })
+    }
+
+    /// Whether its braces are those of no Corefile that is well laid out.
+    fn is_odd(&self, depth: usize) -> bool {
+        let closes = self.words.iter().any(|word| word.text == "}");
+        let ends_block = closes && self.depth_behind(depth) == 0;
+        match depth {
+            0 => closes,
+            _ => self.opens() || (ends_block && self.words.len() > 1),
+        }
     }
 
     fn opens(&self) -> bool {

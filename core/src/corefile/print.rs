@@ -73,14 +73,17 @@ fn written(word: &Token) -> Option<Cow<'_, str>> {
     }
     let quoted = format!("\"{}\"", text.replace('"', "\\\""));
     let marks_order = text.starts_with('\u{FEFF}');
-    [Cow::Borrowed(text), Cow::Owned(quoted)].into_iter().find(|form| {
-        let mut pieces = lexer::pieces(form);
-        let alone = match (pieces.next(), pieces.next()) {
-            (Some((_, piece)), None) => piece,
-            _ => return false,
-        };
-        let closed = matches!(alone, Piece::Word(_) | Piece::Quoted { closed: true, .. });
-        let plain = matches!(alone, Piece::Word(_));
-        closed && !(plain && (marks_order || form.contains(['#', '\r']))) && alone.word().as_deref() == Some(text)
-    })
+    [Cow::Borrowed(text), Cow::Owned(quoted)]
+        .into_iter()
+        .find(|form| {
+            let mut pieces = lexer::pieces(form);
+            let (Some((_, alone)), None) = (pieces.next(), pieces.next()) else {
+                return false;
+            };
+            let closed = matches!(alone, Piece::Word(_) | Piece::Quoted { closed: true, .. });
+            let plain = matches!(alone, Piece::Word(_));
+            closed
+                && !(plain && (marks_order || form.contains(['#', '\r'])))
+                && alone.word().as_deref() == Some(text)
+        })
 }

@@ -23,13 +23,17 @@ pub(super) fn directives(
     let mut merged: Vec<Occurrence> = Vec::with_capacity(occurrences.len());
     let mut latest: HashMap<String, usize> = HashMap::new();
     for occurrence in occurrences {
-        let Some(name) = occurrence.words.first() else { continue };
+        let Some(name) = occurrence.words.first() else {
+            continue;
+        };
         let earlier = latest.get(name.as_str()).and_then(|index| merged.get_mut(*index));
         match earlier {
             Some(earlier) if earlier.takes_in(name) => {
                 warnings.push(ConfigWarning::new(
                     name.span().clone(),
-                    format!("a one-line `{name}` that is imported again is read as arguments of the one before"),
+                    format!(
+                        "a one-line `{name}` that is imported again is read as arguments of the one before"
+                    ),
                 ));
                 earlier.words.extend(occurrence.words);
             }

@@ -45,7 +45,9 @@ fn same_lines(one: &[Directive], other: &[Directive]) -> bool {
 }
 
 fn same_words(one: &[Token], other: &[Token]) -> bool {
-    one.iter().map(Token::as_bytes).eq(other.iter().map(Token::as_bytes))
+    one.iter()
+        .map(Token::as_bytes)
+        .eq(other.iter().map(Token::as_bytes))
 }
 
 /// Takes any bytes for a Corefile and checks what must hold for all of them; the body of a fuzz target.
@@ -55,7 +57,9 @@ fn same_words(one: &[Token], other: &[Token]) -> bool {
 /// A law is broken: layout is not idempotent or changes the meaning, what is printed reads as something else, or a
 /// reader of keys or values panics.
 pub fn check_laws(bytes: &[u8]) {
-    let rules = Rules::any_directive().with_environment(&|name| Some(name.to_uppercase().into())).without_files();
+    let rules = Rules::any_directive()
+        .with_environment(&|name| Some(name.to_uppercase().into()))
+        .without_files();
     let parse = |text: &[u8]| Corefile::parse(&Input::new("Corefile", text), &rules);
     let corefile = parse(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -75,14 +79,20 @@ pub fn check_laws(bytes: &[u8]) {
 fn check_values(corefile: &Corefile, parse: &dyn Fn(&[u8]) -> Result<Corefile, ConfigErrors>) {
     if let Some(text) = corefile.to_text() {
         let again = parse(text.as_bytes());
-        assert!(again.is_ok_and(|again| same_meaning(corefile, &again)), "what is printed reads as something else");
+        assert!(
+            again.is_ok_and(|again| same_meaning(corefile, &again)),
+            "what is printed reads as something else"
+        );
     }
     for block in &corefile.blocks {
         if let Err(errors) = keys(&block.keys, 53) {
             drop(errors.to_string());
         }
         for directive in &block.directives {
-            directive.words().chain(directive.options().iter().flat_map(Directive::words)).for_each(read_all);
+            directive
+                .words()
+                .chain(directive.options().iter().flat_map(Directive::words))
+                .for_each(read_all);
         }
     }
 }

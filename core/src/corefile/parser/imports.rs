@@ -114,7 +114,8 @@ impl Parser<'_> {
 
     fn read(&mut self, target: &Token, path: &Path) -> Result<Vec<u8>, ConfigError> {
         let limits = &self.rules.limits;
-        let bytes = import::read(path, limits.file_bytes).map_err(|error| self.import_error(target, &error))?;
+        let bytes =
+            import::read(path, limits.file_bytes).map_err(|error| self.import_error(target, &error))?;
         self.bytes = self.bytes.saturating_add(bytes.len());
         if self.bytes > limits.total_bytes {
             self.imports = usize::MAX;
