@@ -54,7 +54,6 @@ impl Response {
         let mut edns = None;
         let mut records = Records::starting_at(&wire, question_end);
         while let Some(record) = records.advance()? {
-            let owner = check_name(&wire, record.start()).ok_or(MessageError::Malformed)?;
             let rdata_len = if record.is_opt() {
                 if !edns::options_are_sound(record.rdata()) {
                     return Err(MessageError::Malformed);
@@ -66,7 +65,7 @@ impl Response {
             } else {
                 rdata::check(&record).ok_or(MessageError::Malformed)?
             };
-            uncompressed_len += owner.len + 10 + rdata_len;
+            uncompressed_len += record.owner_len() + 10 + rdata_len;
         }
         let (position, progress) = (records.position(), records.progress());
         wire.truncate(position);

@@ -84,6 +84,8 @@ pub struct RecordView<'a> {
     /// Offset of the type, just behind the owner's name.
     fixed: u32,
     rdata_len: u16,
+    /// Length of the owner's name in full.
+    owner_len: u16,
 }
 
 impl<'a> RecordView<'a> {
@@ -148,6 +150,11 @@ impl<'a> RecordView<'a> {
     #[must_use]
     pub const fn rdata_at(&self) -> usize {
         self.fixed as usize + 10
+    }
+
+    /// Length of the owner's name when written in full.
+    pub(crate) const fn owner_len(&self) -> usize {
+        self.owner_len as usize
     }
 
     pub(crate) const fn fixed_at(&self) -> usize {
@@ -314,11 +321,12 @@ impl<'a> Iterator for Records<'a> {
 #[inline]
 fn read_record(wire: &[u8], at: usize, section: Section) -> Option<RecordView<'_>> {
     // The commonest owner by far in what clients send is the root of an OPT record.
-    let fixed = if wire.get(at) == Some(&0) {
-        at + 1
+    let owner = if wire.get(at) == Some(&0) {
+        NameSpan { end: at + 1, len: 1 }
     } else {
-        check_name(wire, at)?.end
+        check_name(wire, at)?
     };
+    let fixed = owner.end;
     let rdata_at = fixed.checked_add(10)?;
     if rdata_at > wire.len() {
         return None;
@@ -333,6 +341,7 @@ fn read_record(wire: &[u8], at: usize, section: Section) -> Option<RecordView<'_
         start: u32::try_from(at).ok()?,
         fixed: u32::try_from(fixed).ok()?,
         rdata_len,
+        owner_len: owner.len as u16,
     })
 }
 
