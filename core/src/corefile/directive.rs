@@ -228,3 +228,107 @@ impl ServerBlock {
             .filter(move |directive| directive.name() == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::corefile::testing::parse_directives;
+
+    use super::*;
+
+    /// What a reader says of the first option in a block of that text.
+    fn said(text: &str, read: fn(&Directive) -> Result<String, ConfigError>) -> String {
+        let lines = parse_directives(&format!("hosts {{\n{text}\n}}")).unwrap();
+        read(&lines[0].options()[0]).unwrap_or_else(|error| error.headline())
+    }
+
+    #[test]
+    fn arguments_are_counted() {
+        let none: fn(&Directive) -> _ = |line| line.no_args().map(|()| "fine".to_owned());
+        let one: fn(&Directive) -> _ = |line| line.one_arg("SECONDS").map(Token::to_string);
+        let optional: fn(&Directive) -> _ = |line| {
+            line.optional_arg("[SECONDS]")
+                .map(|arg| arg.map_or_else(|| "nothing".to_owned(), Token::to_string))
+        };
+        let several: fn(&Directive) -> _ = |line| {
+            line.at_least(2, "ZONE ZONE...")
+                .map(|args| args.len().to_string())
+        };
+        for (case, text, read, want) in [
+            ("none", "ttl", none, "fine"),
+            (
+                "none, one too many",
+                "ttl 5",
+                none,
+                "Corefile:2:5: wrong argument count: unexpected `5` after `ttl`, \
+              expected no arguments",
+            ),
+            (
+                "none, block",
+                "ttl {\n}",
+                none,
+                "Corefile:2:1: `ttl` takes no block",
+            ),
+            ("one", "ttl 5", one, "5"),
+            (
+                "one, missing",
+                "ttl",
+                one,
+                "Corefile:2:1: wrong argument count after `ttl`, expected SECONDS",
+            ),
+            (
+                "one, one too many",
+                "ttl 5 6",
+                one,
+                "Corefile:2:7: wrong argument count: unexpected `6` after `ttl`, \
+              expected SECONDS",
+            ),
+            (
+                "one, block",
+                "ttl 5 {\n}",
+                one,
+                "Corefile:2:1: `ttl` takes no block",
+            ),
+            ("optional", "ttl 5", optional, "5"),
+            ("optional, missing", "ttl", optional, "nothing"),
+            ("several", "ttl 5 6 7", several, "3"),
+            (
+                "several, too few",
+                "ttl 5",
+                several,
+                "Corefile:2:1: wrong argument count after `ttl`, \
+              expected ZONE ZONE...",
+            ),
+        ] {
+            assert_eq!(said(text, read), want, "case {case}");
+        }
+    }
+
+    #[test]
+    fn a_directive_may_have_a_block_and_its_arguments_be_counted() {
+        let lines = parse_directives("hosts file {\n ttl 5\n}").unwrap();
+        assert_eq!(*lines[0].one_arg("FILE").unwrap(), "file");
+        assert!(lines[0].no_block().is_err());
+    }
+
+    #[test]
+    fn a_closing_brace_on_the_line_of_an_option_is_explained() {
+        let lines = parse_directives("hosts { ttl 5 }").unwrap();
+        let error = lines[0].options()[0].one_arg("SECONDS").unwrap_err().to_string();
+        assert!(
+            error.ends_with("= a closing brace stands on a line of its own"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn unknown_options_name_the_known_ones() {
+        let lines = parse_directives("hosts {\n tll 5\n}").unwrap();
+        let error = lines[0].options()[0].unknown_option(&["reload", "ttl"]);
+        assert_eq!(error.message(), "unknown option `tll` (one of: reload, ttl)");
+        assert_eq!(error.suggestion(), Some("ttl"));
+        assert_eq!(
+            lines[0].options()[0].unknown_option(&[]).message(),
+            "unknown option `tll`: no options here"
+        );
+    }
+}

@@ -19,7 +19,7 @@ pub(super) fn expand(token: &mut Token, environment: Environment<'_>) -> Result<
         .and_then(|text| replace(text, b"{$", b"}", environment))
         .ok_or_else(|| {
             token.error(format!(
-                "environment variables in `{token}` refer to each other without end"
+                "environment variables in `{token}` are too many, or refer to each other without end"
             ))
         })?;
     if replaced != bytes {
@@ -34,8 +34,16 @@ const MAX_REPLACEMENTS: usize = 1_000;
 /// Longest word that replacements may make, in bytes.
 const MAX_LEN: usize = 1 << 20;
 
+/// How many bytes may be copied for the replacements in one word.
+const MAX_WORK: usize = 64 << 20;
+
 fn replace(mut text: Vec<u8>, open: &[u8], close: &[u8], environment: Environment<'_>) -> Option<Vec<u8>> {
+    let mut work = 0;
     for _ in 0..MAX_REPLACEMENTS {
+        work += text.len();
+        if work > MAX_WORK {
+            return None;
+        }
         let Some(start) = find(&text, open) else {
             return Some(text);
         };
