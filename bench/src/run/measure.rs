@@ -192,16 +192,16 @@ impl Turn<'_> {
         })
     }
 
-    /// An error with the end of what the server printed.
+    /// An error with the line of what the server printed that says most.
     fn failure(&self, what: &str) -> io::Error {
         let output = fs::read(self.ground.dir.join("output")).unwrap_or_default();
         let output = String::from_utf8_lossy(&output);
-        let last = output
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("no output");
-        io::Error::other(format!("{what}: {last}"))
+        let mut lines = output.lines().rev().filter(|line| !line.trim().is_empty());
+        let last = lines.clone().next().unwrap_or("no output");
+        let line = lines
+            .find(|line| line.to_lowercase().contains("error"))
+            .unwrap_or(last);
+        io::Error::other(format!("{what}: {line}"))
     }
 }
 
