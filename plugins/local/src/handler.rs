@@ -1,0 +1,288 @@
+//! What happens to one query.
+
+use async_trait::async_trait;
+use catena_core::message::Request;
+use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_metrics::Counter;
+
+use crate::answer::answer;
+use crate::config::Config;
+use crate::names::{Local as Kind, classify};
+
+/// Answers queries for local names.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) config: Config,
+    pub(crate) intercepted: Counter,
+}
+
+#[async_trait]
+impl Plugin for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        let Some(kind) = classify(request.qname().as_wire(), self.config.localhost_prefix) else {
+            return next.run(request).await;
+        };
+        if kind == Kind::Special {
+            self.note(request);
+        }
+        Ok(answer(request, kind).into())
+    }
+}
+
+impl Local {
+    /// Such queries come from clients that are set up oddly: the operator may want to find them.
+    fn note(&self, request: &Request) {
+        self.intercepted.inc();
+        tracing::debug!(
+            target: "plugin/local",
+            "Intercepting localhost query for {:?} {}, from {}",
+            request.qname().to_string(),
+            request.qtype(),
+            request.peer().ip().to_canonical(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catena_core::log::{LogSink, dispatch};
+    use catena_core::message::{QueryBuilder, Rcode, Response, fit};
+    use catena_core::plugin::testing::{FIXED, TestBlock, set_up};
+    use catena_metrics::Registry;
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::RecordType;
+
+    fn block(text: &str) -> TestBlock {
+        set_up(&[crate::PLUGIN, FIXED], &format!("{text}\nfixed")).unwrap()
+    }
+
+    async fn ask(block: &TestBlock, name: &str, record_type: RecordType) -> (Response, Message) {
+        let mut request = QueryBuilder::new(name, record_type)
+            .unwrap()
+            .to_request()
+            .unwrap();
+        let response = block.reply(&mut request).await;
+        let message = Message::from_vec(&fit(response.clone(), &request)).unwrap();
+        (response, message)
+    }
+
+    #[tokio::test]
+    async fn each_name_has_its_answer() {
+        const SOA: &str = "604800 IN SOA localhost. root.localhost. 1 0 0 0 604800";
+        let block = block("local");
+        for (name, record_type, rcode, answer, authority) in [
+            (
+                "localhost.",
+                RecordType::A,
+                Rcode::NOERROR,
+                "localhost. 604800 IN A 127.0.0.1",
+                "",
+            ),
+            (
+                "LocalHost.",
+                RecordType::AAAA,
+                Rcode::NOERROR,
+                "LocalHost. 604800 IN AAAA ::1",
+                "",
+            ),
+            (
+                "localhost.",
+                RecordType::NS,
+                Rcode::NOERROR,
+                "localhost. 604800 IN NS localhost.",
+                "",
+            ),
+            (
+                "localhost.",
+                RecordType::SOA,
+                Rcode::NOERROR,
+                "localhost. $SOA",
+                "",
+            ),
+            (
+                "localhost.",
+                RecordType::MX,
+                Rcode::NOERROR,
+                "",
+                "localhost. $SOA",
+            ),
+            (
+                "LocalHost.",
+                RecordType::ANY,
+                Rcode::NOERROR,
+                "",
+                "LocalHost. $SOA",
+            ),
+            (
+                "A.localhost.",
+                RecordType::A,
+                Rcode::NOERROR,
+                "A.localhost. 604800 IN A 127.0.0.1",
+                "",
+            ),
+            (
+                "a.b.localhost.",
+                RecordType::AAAA,
+                Rcode::NOERROR,
+                "a.b.localhost. 604800 IN AAAA ::1",
+                "",
+            ),
+            (
+                "WWW.localhost.",
+                RecordType::SOA,
+                Rcode::NOERROR,
+                "",
+                "WWW.localhost. $SOA",
+            ),
+            (
+                "localhost.a.org.",
+                RecordType::A,
+                Rcode::NOERROR,
+                "localhost.a.org. 604800 IN A 127.0.0.1",
+                "",
+            ),
+            (
+                "localhost.a.org.",
+                RecordType::TXT,
+                Rcode::NOERROR,
+                "",
+                "localhost.a.org. $SOA",
+            ),
+            (
+                "127.in-addr.arpa.",
+                RecordType::A,
+                Rcode::NOERROR,
+                "",
+                "127.in-addr.arpa. $SOA",
+            ),
+            (
+                "0.in-addr.arpa.",
+                RecordType::AAAA,
+                Rcode::NOERROR,
+                "",
+                "0.in-addr.arpa. $SOA",
+            ),
+            (
+                "255.in-addr.arpa.",
+                RecordType::SOA,
+                Rcode::NOERROR,
+                "255.in-addr.arpa. $SOA",
+                "",
+            ),
+            (
+                "255.in-addr.arpa.",
+                RecordType::NS,
+                Rcode::NOERROR,
+                "255.in-addr.arpa. 604800 IN NS localhost.",
+                "",
+            ),
+            (
+                "1.0.0.127.in-addr.arpa.",
+                RecordType::PTR,
+                Rcode::NOERROR,
+                "1.0.0.127.in-addr.arpa. 604800 IN PTR localhost.",
+                "",
+            ),
+            (
+                "1.0.0.127.In-Addr.ARPA.",
+                RecordType::MX,
+                Rcode::NOERROR,
+                "",
+                "127.In-Addr.ARPA. $SOA",
+            ),
+            (
+                "2.0.0.127.in-addr.arpa.",
+                RecordType::PTR,
+                Rcode::NXDOMAIN,
+                "",
+                "127.in-addr.arpa. $SOA",
+            ),
+            (
+                "9.255.in-addr.arpa.",
+                RecordType::SOA,
+                Rcode::NXDOMAIN,
+                "",
+                "255.in-addr.arpa. $SOA",
+            ),
+        ] {
+            let (response, message) = ask(&block, name, record_type).await;
+            assert_eq!(
+                (response.rcode(), response.aa()),
+                (rcode, false),
+                "{name} {record_type}"
+            );
+            let answers: Vec<_> = message.answers.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                answers.join("\n"),
+                answer.replace("$SOA", SOA),
+                "{name} {record_type}"
+            );
+            let authorities: Vec<_> = message.authorities.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                authorities.join("\n"),
+                authority.replace("$SOA", SOA),
+                "{name} {record_type}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn other_names_pass() {
+        let default = block("local");
+        let off = block("local {\n localhost_prefix off\n}");
+        for (block, name) in [
+            (&default, "notlocalhost."),
+            (&default, "www.localhost.example.org."),
+            (&default, "10.in-addr.arpa."),
+            (&default, "1.0.0.0.ip6.arpa."),
+            (&off, "localhost.example.org."),
+        ] {
+            let (response, _) = ask(block, name, RecordType::A).await;
+            assert!(response.aa(), "{name} was answered by the plugin behind");
+        }
+        let (response, _) = ask(&off, "a.localhost.", RecordType::A).await;
+        assert!(!response.aa(), "names below localhost stay local");
+    }
+
+    #[tokio::test]
+    async fn counts_what_is_special() {
+        let block = block("local");
+        for name in [
+            "localhost.",
+            "a.localhost.",
+            "localhost.example.org.",
+            "127.in-addr.arpa.",
+            "example.org.",
+        ] {
+            ask(&block, name, RecordType::A).await;
+        }
+        let mut text = String::new();
+        block.shared.of::<Registry>().encode_text(&mut text);
+        assert!(
+            text.contains("\ncoredns_local_localhost_requests_total 2\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn debug_messages_name_the_client() {
+        let (sink, captured) = LogSink::captured();
+        sink.set_debug(true);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = tracing::dispatcher::set_default(&dispatch(sink));
+        let block = Arc::new(block("local"));
+        for name in ["WWW.localhost.", "localhost."] {
+            runtime.block_on(ask(&block, name, RecordType::A));
+        }
+        assert_eq!(
+            captured.lines(),
+            [r#"[DEBUG] plugin/local: Intercepting localhost query for "www.localhost." A, from 192.0.2.53"#]
+        );
+    }
+}
