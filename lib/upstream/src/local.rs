@@ -1,0 +1,322 @@
+//! What one worker has of a group: the queries that wait, its sockets and connections, and the rules by which a query
+//! ends. Everything here happens on the worker's own thread, so the lock around it is never contended.
+
+mod tcp;
+mod udp;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::error::{ExchangeError, Path, Protocol};
+use crate::group::MAX_WAITING;
+use crate::health::Shared;
+use crate::rtt::RoundTrip;
+use crate::slots::{Phase, Reply, Silence, Slot, Slots, Ticket, Way};
+use crate::tcp::Connections;
+use crate::twins::{Advice, Twins};
+use crate::udp::Sockets;
+use crate::wire;
+
+/// A worker's part of a group.
+pub(crate) struct Local {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slots: Slots,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) twins: Twins,
+    pub(crate) clock: Clock,
+    /// Errors without a question, and when they may be used.
+    pub(crate) held: VecDeque<(Instant, Ticket)>,
+}
+
+/// A worker's part of one upstream.
+#[derive(Default)]
+pub(crate) struct Pool {
+    pub(crate) udp: Sockets,
+    pub(crate) tcp: Connections,
+    /// All queries in the order in which they were sent, over or not.
+    pub(crate) sent: VecDeque<(Instant, Ticket)>,
+    /// Queries on their way.
+    pub(crate) waiting: usize,
+    pub(crate) heard: Option<Instant>,
+    pub(crate) round_trip: RoundTrip,
+}
+
+impl Local {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let pools = shared.upstreams.iter().map(|_| Pool::default()).collect();
+        Self {
+            shared,
+            slots: Slots::default(),
+            pools,
+            twins: Twins::default(),
+            clock: Clock::default(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Sends a query on its way.
+    pub(crate) fn begin(
+        this: &Arc<Mutex<Self>>,
+        upstream: usize,
+        query: &[u8],
+        protocol: Protocol,
+        woken: &mut Vec<Waker>,
+    ) -> Result<Ticket, ExchangeError> {
+        let question_end = wire::question_end(query).ok_or(ExchangeError::Malformed)?;
+        if query.len() > usize::from(u16::MAX) {
+            return Err(ExchangeError::Malformed);
+        }
+        let now = Instant::now();
+        let mut guard = this.lock();
+        let local = &mut *guard;
+        let ticket = local.slots.take(MAX_WAITING, now).ok_or(ExchangeError::Busy)?;
+        if let Some(slot) = local.slots.get(ticket) {
+            slot.message.extend_from_slice(query);
+            slot.question_end = question_end;
+            slot.upstream = upstream;
+        }
+        let protocol = match protocol {
+            Protocol::Tcp => Protocol::Tcp,
+            Protocol::Udp => match local.join_twins(ticket, upstream) {
+                Twin::Follows => return Ok(ticket),
+                Twin::GoesBy(protocol) => protocol,
+            },
+        };
+        let sent = match protocol {
+            Protocol::Udp => local.send_udp(this, ticket, now, woken),
+            Protocol::Tcp => local.send_tcp(this, ticket, now, false, woken),
+        };
+        if let Err(error) = sent {
+            local.leave_twins(ticket);
+            woken.extend(local.slots.release(ticket));
+            return Err(error);
+        }
+        let pool = &mut local.pools[upstream];
+        pool.sent.push_back((now, ticket));
+        pool.waiting += 1;
+        let due = now
+            + pool
+                .round_trip
+                .suspicious()
+                .min(local.shared.options.read_timeout);
+        local.clock.wake_by(this, due);
+        Ok(ticket)
+    }
+
+    fn join_twins(&mut self, ticket: Ticket, upstream: usize) -> Twin {
+        let Some(slot) = self.slots.get(ticket) else {
+            return Twin::GoesBy(Protocol::Udp);
+        };
+        match self
+            .twins
+            .enter(&slot.message[wire::HEADER_LEN..slot.question_end], ticket)
+        {
+            Advice::Send(hash) => {
+                slot.twin = Some(hash);
+                Twin::GoesBy(Protocol::Udp)
+            }
+            Advice::Enough(leader) => {
+                let message = std::mem::take(&mut slot.message);
+                let follows = self.slots.is_waiting(leader)
+                    && self.slots.get(leader).is_some_and(|leader| {
+                        leader.upstream == upstream && leader.message.get(2..) == message.get(2..)
+                    });
+                if let Some(slot) = self.slots.get(ticket) {
+                    slot.message = message;
+                }
+                if !follows {
+                    return Twin::GoesBy(Protocol::Tcp);
+                }
+                if let Some(leader) = self.slots.get(leader) {
+                    leader.followers.push(ticket);
+                }
+                Twin::Follows
+            }
+        }
+    }
+
+    fn leave_twins(&mut self, ticket: Ticket) {
+        if let Some(hash) = self.slots.get(ticket).and_then(|slot| slot.twin.take()) {
+            self.twins.leave(hash);
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        ticket: Ticket,
+        wire: Vec<u8>,
+        protocol: Protocol,
+        now: Instant,
+        woken: &mut Vec<Waker>,
+    ) {
+        let Some(slot) = self.slots.get(ticket) else {
+            return;
+        };
+        let upstream = slot.upstream;
+        let pool = &mut self.pools[upstream];
+        pool.round_trip.add(now.saturating_duration_since(slot.sent));
+        pool.heard = Some(now);
+        self.shared.answered(upstream, now);
+        if let Way::Tcp(index) = slot.way {
+            slot.way = Way::None;
+            let id = slot.id;
+            pool.tcp.finish(index, id, Some(now));
+        }
+        self.end(ticket, Ok(Reply { wire, protocol }), woken);
+    }
+
+    /// No answer came in time.
+    pub(crate) fn timed_out(&mut self, ticket: Ticket, woken: &mut Vec<Waker>) {
+        let Some(slot) = self.slots.get(ticket) else {
+            return;
+        };
+        let (upstream, way, sent) = (slot.upstream, slot.way, slot.sent);
+        let path = self.path(upstream, way);
+        let protocol = if matches!(way, Way::Tcp(_)) {
+            Protocol::Tcp
+        } else {
+            Protocol::Udp
+        };
+        self.end(ticket, Err(ExchangeError::Timeout { protocol, path }), woken);
+        if let Way::Tcp(index) = way {
+            self.pools[upstream].tcp.timed_out(index, sent);
+        }
+    }
+
+    /// An error without a question stands as the answer, since nothing better came.
+    pub(crate) fn use_bare_error(&mut self, ticket: Ticket, now: Instant, woken: &mut Vec<Waker>) {
+        if let Some(wire) = self.slots.get(ticket).and_then(|slot| slot.bare_error.take()) {
+            self.answered(ticket, wire, Protocol::Udp, now, woken);
+        }
+    }
+
+    /// The query is over: its owner and its followers learn how.
+    pub(crate) fn end(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Reply, ExchangeError>,
+        woken: &mut Vec<Waker>,
+    ) {
+        if !self.slots.is_waiting(ticket) {
+            return;
+        }
+        self.detach(ticket);
+        let Some(slot) = self.slots.get(ticket) else {
+            return;
+        };
+        for follower in std::mem::take(&mut slot.followers) {
+            if let Some(slot) = self.slots.get(follower) {
+                slot.phase = Phase::Done(result.clone());
+                woken.extend(slot.waker.take());
+            }
+        }
+        let Some(slot) = self.slots.get(ticket) else {
+            return;
+        };
+        slot.phase = Phase::Done(result);
+        woken.extend(slot.waker.take());
+        if slot.orphan {
+            woken.extend(self.slots.release(ticket));
+        }
+    }
+
+    /// Takes a query off its socket or connection, and out of the counts.
+    fn detach(&mut self, ticket: Ticket) {
+        self.leave_twins(ticket);
+        let Some(slot) = self.slots.get(ticket) else {
+            return;
+        };
+        let (upstream, way, id) = (slot.upstream, slot.way, slot.id);
+        slot.way = Way::None;
+        let pool = &mut self.pools[upstream];
+        pool.waiting = pool.waiting.saturating_sub(1);
+        match way {
+            Way::Udp(index) => pool.udp.finish(index, id),
+            Way::Tcp(index) => pool.tcp.finish(index, id, None),
+            Way::None => {}
+        }
+    }
+
+    /// The owner of a query has gone. With followers, it goes on for them.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) -> Option<Waker> {
+        let waiting = self.slots.is_waiting(ticket);
+        let slot = self.slots.get(ticket)?;
+        if waiting && !slot.followers.is_empty() {
+            slot.orphan = true;
+            return slot.waker.take();
+        }
+        if waiting && slot.way != Way::None {
+            self.detach(ticket);
+        }
+        self.slots.release(ticket)
+    }
+
+    /// Tells the owners of all queries that wait for an upstream that it has fallen silent.
+    pub(crate) fn notice_silence(&mut self, upstream: usize, woken: &mut Vec<Waker>) {
+        for (_, ticket) in &self.pools[upstream].sent {
+            if self.slots.is_waiting(*ticket)
+                && let Some(slot) = self.slots.get(*ticket)
+                && slot.silence == Silence::Unnoticed
+            {
+                slot.notice(woken);
+                for follower in slot.followers.clone() {
+                    if let Some(slot) = self.slots.get(follower) {
+                        slot.notice(woken);
+                    }
+                }
+            }
+        }
+    }
+
+    fn path(&self, upstream: usize, way: Way) -> Path {
+        let pool = &self.pools[upstream];
+        let local = match way {
+            Way::Udp(index) => pool.udp.local_address(index),
+            Way::Tcp(index) => pool.tcp.get(index).and_then(|connection| connection.local),
+            Way::None => None,
+        };
+        Path {
+            local,
+            peer: self.shared.upstreams[upstream].target.address,
+        }
+    }
+
+    /// Closes everything. The queries that wait are given up.
+    pub(crate) fn close(&mut self) {
+        self.clock.stop();
+        for (pool, state) in self.pools.iter_mut().zip(&self.shared.upstreams) {
+            if pool.udp.is_open() {
+                state.pool_closed();
+            }
+            pool.udp = Sockets::default();
+            pool.tcp = Connections::default();
+        }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.pools.iter().map(|pool| pool.waiting))
+            .finish()
+    }
+}
+
+impl Slot {
+    fn notice(&mut self, woken: &mut Vec<Waker>) {
+        self.silence = Silence::Noticed;
+        woken.extend(self.waker.take());
+    }
+}
+
+enum Twin {
+    /// Another query's answer is its answer.
+    Follows,
+    GoesBy(Protocol),
+}
