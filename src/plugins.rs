@@ -8,7 +8,22 @@ use catena_core::plugin::Definition;
 
 /// The plugins of this server, a line each, in the order of [`ORDER`].
 pub const PLUGINS: &[Definition] = &[
+    catena_plugin_root::PLUGIN,
+    catena_plugin_cancel::PLUGIN,
+    catena_plugin_timeouts::PLUGIN,
+    catena_plugin_multisocket::PLUGIN,
     catena_plugin_reload::PLUGIN,
+    catena_plugin_nsid::PLUGIN,
+    catena_plugin_bufsize::PLUGIN,
+    catena_plugin_bind::PLUGIN,
+    catena_plugin_debug::PLUGIN,
+    catena_plugin_errors::PLUGIN,
+    catena_plugin_local::PLUGIN,
+    catena_plugin_any::PLUGIN,
+    catena_plugin_chaos::PLUGIN,
+    catena_plugin_hosts::PLUGIN,
+    catena_plugin_erratic::PLUGIN,
+    catena_plugin_whoami::PLUGIN,
 ];
 
 /// All names in their order, those too that this version does not have yet: a Corefile that names such a plugin gets

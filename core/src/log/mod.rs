@@ -33,6 +33,8 @@ struct Inner {
     drained: Condvar,
     lost: AtomicU64,
     debug: AtomicBool,
+    /// Lines stay in memory, as tests want them.
+    kept: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl LogSink {
     /// A sink whose lines are written to `out` by a thread of their own.
     #[must_use]
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        let sink = Self::without_writer();
+        let sink = Self::with_lines(false);
         let inner = Arc::clone(&sink.inner);
         let spawned = std::thread::Builder::new()
             .name("log".to_owned())
@@ -70,17 +72,18 @@ impl LogSink {
     /// A sink whose lines are kept in memory, for tests.
     #[must_use]
     pub fn captured() -> (Self, Captured) {
-        let sink = Self::without_writer();
+        let sink = Self::with_lines(true);
         (sink.clone(), Captured { sink })
     }
 
-    fn without_writer() -> Self {
+    fn with_lines(kept: bool) -> Self {
         let inner = Inner {
             state: Mutex::new(State::default()),
             filled: Condvar::new(),
             drained: Condvar::new(),
             lost: AtomicU64::new(0),
             debug: AtomicBool::new(false),
+            kept,
         };
         Self {
             inner: Arc::new(inner),
@@ -131,7 +134,7 @@ impl LogSink {
     /// Waits until every line so far has been written. To be called at the end of the process, by no worker.
     pub fn flush(&self) {
         let mut state = self.inner.state.lock();
-        while !state.closed && (state.writing || !state.buffer.is_empty()) {
+        while !self.inner.kept && !state.closed && (state.writing || !state.buffer.is_empty()) {
             self.inner.drained.wait(&mut state);
         }
     }

@@ -1,0 +1,237 @@
+//! A server in the process with plugins of the tests' own, and clients that send bytes.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part, as a module")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use catena_core::config::Registry;
+use catena_core::counters::Counters;
+use catena_core::instance::{CorefileSource, Options, Server};
+use catena_core::log::{Captured, LogSink};
+use catena_core::message::{QueryBuilder, Request};
+use catena_core::plugin::{Control, Definition, Next, Outcome, Plugin, PluginError};
+
+/// Answers every query with an empty NOERROR.
+pub struct Fixed;
+
+#[async_trait]
+impl Plugin for Fixed {
+    fn name(&self) -> &'static str {
+        "fixed"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, _next: Next<'_>) -> Result<Outcome, PluginError> {
+        Ok(Outcome::Reply(request.reply().authoritative(true).finish()))
+    }
+}
+
+/// Passes queries on.
+pub struct Pass;
+
+#[async_trait]
+impl Plugin for Pass {
+    fn name(&self) -> &'static str {
+        "pass"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        next.run(request).await
+    }
+}
+
+/// Panics for names that begin with `p`, passes others on.
+pub struct Fragile;
+
+#[async_trait]
+impl Plugin for Fragile {
+    fn name(&self) -> &'static str {
+        "fragile"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        assert!(!request.name_display().to_string().starts_with('p'), "the name begins with p");
+        next.run(request).await
+    }
+}
+
+/// Waits for so many milliseconds as the first label says, then passes on.
+pub struct Slow;
+
+#[async_trait]
+impl Plugin for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        let name = request.name_display().to_string();
+        if let Some(millis) = name.split('.').next().and_then(|label| label.parse().ok()) {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
+        next.run(request).await
+    }
+}
+
+pub const FIXED: Definition = Definition::new("fixed", |setup| {
+    setup.add(Fixed);
+    Ok(())
+});
+pub const PASS: Definition = Definition::new("pass", |setup| {
+    setup.add(Pass);
+    Ok(())
+});
+pub const FRAGILE: Definition = Definition::new("fragile", |setup| {
+    setup.add(Fragile);
+    Ok(())
+});
+pub const SLOW: Definition = Definition::new("slow", |setup| {
+    setup.add(Slow);
+    Ok(())
+});
+
+/// The tests' list of plugins.
+pub fn registry() -> Registry {
+    Registry::new([PASS, FRAGILE, SLOW, FIXED])
+}
+
+/// A running server; it is stopped when this is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    pub log: Captured,
+    pub counters: Arc<Counters>,
+    pub control: Control,
+    pub corefile: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+    thread: Option<std::thread::JoinHandle<i32>>,
+}
+
+impl Running {
+    /// Starts the Corefile with `@PORT@` replaced by a free port.
+    pub fn start(corefile: &str) -> Self {
+        Self::start_with(corefile, registry(), 1)
+    }
+
+    pub fn start_with(corefile: &str, registry: Registry, workers: usize) -> Self {
+        let address = free_address();
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("Corefile");
+        std::fs::write(&path, with_port(corefile, address)).expect("Corefile");
+        let (sink, log) = LogSink::captured();
+        let source = CorefileSource::File(path.clone());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            runtime.block_on(async {
+                let mut options = Options::new(source, registry);
+                options.workers = workers;
+                options.log = sink;
+                let server = Server::start(options).await.expect("start");
+                sender.send((server.control(), Arc::clone(server.counters()))).expect("send");
+                server.run().await
+            })
+        });
+        let (control, counters) = receiver.recv().expect("the server starts");
+        Self { address, log, counters, control, corefile: path, _folder: folder, thread: Some(thread) }
+    }
+
+    /// Writes another Corefile and reloads.
+    pub fn reload(&self, corefile: &str) -> Result<(), String> {
+        std::fs::write(&self.corefile, with_port(corefile, self.address)).expect("Corefile");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        runtime.block_on(self.control.reload())
+    }
+
+    pub fn udp(&self) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        socket.connect(self.address).expect("connect");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        socket
+    }
+
+    pub fn tcp(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        stream
+    }
+
+    pub fn stop(mut self) -> i32 {
+        self.control.stop(0);
+        self.thread.take().expect("thread").join().expect("status")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.control.stop(0);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn with_port(corefile: &str, address: SocketAddr) -> String {
+    corefile.replace("@PORT@", &address.port().to_string())
+}
+
+/// A port below the range that the system gives out itself, free for UDP and TCP, and not given to another test of
+/// this process before.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    for _ in 0..1000 {
+        let place = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() as usize * 37;
+        let port = 10_000 + (place % 20_000) as u16;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port")
+}
+
+/// A query for A records.
+pub fn query(id: u16, name: &str) -> Vec<u8> {
+    QueryBuilder::new(name, 1u16).expect("name").id(id).to_wire()
+}
+
+/// Sends a query over UDP and gives the answer.
+pub fn ask(socket: &UdpSocket, query: &[u8]) -> Vec<u8> {
+    socket.send(query).expect("send");
+    let mut answer = vec![0; 65_535];
+    let length = socket.recv(&mut answer).expect("answer");
+    answer.truncate(length);
+    answer
+}
+
+/// Writes a message with its length before it.
+pub fn write_frame(stream: &mut impl Write, message: &[u8]) {
+    stream.write_all(&frame(message)).expect("write");
+}
+
+/// A message with its length before it.
+pub fn frame(message: &[u8]) -> Vec<u8> {
+    let mut frame = (message.len() as u16).to_be_bytes().to_vec();
+    frame.extend_from_slice(message);
+    frame
+}
+
+/// Reads a message with its length before it.
+pub fn read_frame(stream: &mut impl Read) -> Vec<u8> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("length");
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message).expect("message");
+    message
+}
+
+pub fn id_of(message: &[u8]) -> u16 {
+    u16::from_be_bytes([message[0], message[1]])
+}
+
+pub fn rcode_of(message: &[u8]) -> u8 {
+    message[3] & 0xf
+}
