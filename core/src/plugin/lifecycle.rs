@@ -93,6 +93,25 @@ pub struct StartContext {
     pub services: Arc<Services>,
 }
 
+impl StartContext {
+    /// What a plugin meets without a server, as in tests: nobody listens to `control`, and no plugin offers a service.
+    #[must_use]
+    pub fn detached(shared: Shared, log: LogSink) -> Self {
+        let workers = 1;
+        Self {
+            control: Control::new().0,
+            source: Arc::new(CorefileSource::text("Corefile", "")),
+            fingerprint: Arc::from(""),
+            shared,
+            counters: Arc::new(Counters::new(workers)),
+            log,
+            workers,
+            reload: false,
+            services: Arc::new(Services::default()),
+        }
+    }
+}
+
 /// Why a plugin could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
