@@ -1,0 +1,505 @@
+//! A server in the process of the test.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use catena_core::config::Registry;
+use catena_core::counters::Counters;
+use catena_core::instance::{CorefileSource, Options, ServeError, Server};
+use catena_core::log;
+use catena_core::message::Transport;
+use catena_core::plugin::{Control, Shared};
+
+use crate::answer::Answer;
+use crate::case::Ask;
+use crate::connection::Connection;
+use crate::folder::Folder;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+use crate::plugins::Plugins;
+use crate::ports::Port;
+use crate::query::Query;
+use crate::wait::{block_on, eventually};
+
+/// Ports that a Corefile may name beside `@PORT@`: `@P1@` to `@P9@`.
+const FURTHER_PORTS: usize = 9;
+
+/// Starts before the machine is taken to be out of ports.
+const TRIES: usize = 20;
+
+/// Answers that a UDP socket takes: the largest datagram.
+const DATAGRAM: usize = 65_535;
+
+/// A server that runs a Corefile in threads of this process, on ports of its own. It ends with this value.
+///
+/// The methods block, so they fit tests with and without a runtime.
+///
+/// ```
+/// use catena_testkit::{RECORDS, TestServer};
+///
+/// let server = TestServer::start([RECORDS], "
+///     example.org:@PORT@ {
+///         records {
+///             a.example.org. 60 IN A 192.0.2.1
+///         }
+///     }");
+/// server.ask("a.example.org. A").assert_answer(["a.example.org. 60 IN A 192.0.2.1"]);
+/// server.ask("a.example.org. A +tcp").assert_flags("aa rd");
+/// ```
+#[derive(Debug)]
+pub struct TestServer {
+    handles: Handles,
+    thread: Option<JoinHandle<i32>>,
+    logs: Logs,
+    places: Places,
+}
+
+/// What reaches into the running server.
+#[derive(Clone, Debug)]
+struct Handles {
+    control: Control,
+    shared: Shared,
+    counters: Arc<Counters>,
+}
+
+/// What placeholders stand for.
+#[derive(Debug)]
+struct Places {
+    folder: Folder,
+    ports: Vec<Port>,
+    values: Vec<(String, String)>,
+}
+
+impl Places {
+    fn fill(&self, text: &str) -> String {
+        let mut text = text.replace("@DIR@", &self.folder.path().to_string_lossy());
+        for (index, port) in self.ports.iter().enumerate() {
+            let name = if index == 0 {
+                "@PORT@".to_owned()
+            } else {
+                format!("@P{index}@")
+            };
+            text = text.replace(&name, &port.number().to_string());
+        }
+        for (name, value) in &self.values {
+            text = text.replace(&format!("@{name}@"), value);
+        }
+        text
+    }
+}
+
+/// What a [`TestServer`] is started with.
+#[derive(Debug)]
+pub struct TestServerBuilder {
+    registry: Registry,
+    corefile: String,
+    files: Vec<(String, Vec<u8>)>,
+    values: Vec<(String, String)>,
+    workers: usize,
+    max_connections: Option<usize>,
+}
+
+impl TestServerBuilder {
+    /// Puts a file beside the Corefile, under a name that the Corefile may use; placeholders are filled in.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.to_owned(), content.into()));
+        self
+    }
+
+    /// Fills in `value` for `@NAME@`, as for an upstream's address.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
+        self.values.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Answers with so many threads; one by default.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Allows so many TCP connections at a time.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn start(self) -> TestServer {
+        self.try_start()
+            .unwrap_or_else(|error| panic!("the server does not start:\n{error}"))
+    }
+
+    /// Starts the server, or says why it does not start.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the server says.
+    pub fn try_start(self) -> Result<TestServer, ServeError> {
+        for _ in 1..TRIES {
+            match self.attempt() {
+                // Somebody took the port after it was found free.
+                Err(ServeError::Listen(_)) => {}
+                other => return other,
+            }
+        }
+        self.attempt()
+    }
+
+    fn attempt(&self) -> Result<TestServer, ServeError> {
+        let places = Places {
+            folder: Folder::new(),
+            ports: (0..=FURTHER_PORTS).map(|_| Port::any()).collect(),
+            values: self.values.clone(),
+        };
+        for (name, content) in &self.files {
+            match std::str::from_utf8(content) {
+                Ok(text) => places.folder.write(name, places.fill(text)),
+                Err(_) => places.folder.write(name, content),
+            }
+        }
+        places.folder.write("Corefile", places.fill(&self.corefile));
+        let logs = Logs::new();
+        let mut options = Options::new(
+            CorefileSource::File(places.folder.file("Corefile")),
+            self.registry.clone(),
+        );
+        options.log = logs.sink().clone();
+        options.workers = self.workers;
+        options.max_connections = self.max_connections.unwrap_or(options.max_connections);
+        let (handles, thread) = spawn(options)?;
+        Ok(TestServer {
+            handles,
+            thread: Some(thread),
+            logs,
+            places,
+        })
+    }
+}
+
+/// Runs a server on a thread of its own, and waits until it serves.
+fn spawn(options: Options) -> Result<(Handles, JoinHandle<i32>), ServeError> {
+    let (started, start) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            let _log = tracing::dispatcher::set_default(&log::dispatch(options.log.clone()));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let server = match Server::start(options).await {
+                    Ok(server) => server,
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                        return 1;
+                    }
+                };
+                let handles = Handles {
+                    control: server.control(),
+                    shared: server.shared().clone(),
+                    counters: Arc::clone(server.counters()),
+                };
+                let _ = started.send(Ok(handles));
+                server.run().await
+            })
+        })?;
+    match start.recv() {
+        Ok(Ok(handles)) => Ok((handles, thread)),
+        Ok(Err(error)) => {
+            // It has said all; a panic on its way out would have nothing to add.
+            let _ = thread.join();
+            Err(error)
+        }
+        Err(_) => match thread.join() {
+            Ok(status) => panic!("the server ended with status {status} before it served"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+    }
+}
+
+impl TestServer {
+    /// Starts a Corefile with these plugins. In its text, `@PORT@` and `@P1@` to `@P9@` are free ports, and `@DIR@` is
+    /// the folder of the Corefile.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn start(plugins: impl Plugins, corefile: &str) -> Self {
+        Self::builder(plugins, corefile).start()
+    }
+
+    /// What to start, with more to say about it.
+    #[must_use]
+    pub fn builder(plugins: impl Plugins, corefile: &str) -> TestServerBuilder {
+        TestServerBuilder {
+            registry: plugins.registry(),
+            corefile: corefile.to_owned(),
+            files: Vec::new(),
+            values: Vec::new(),
+            workers: 1,
+            max_connections: None,
+        }
+    }
+
+    /// Asks on `@PORT@` and waits for the answer.
+    ///
+    /// # Panics
+    ///
+    /// There is none in time, or it is malformed.
+    #[track_caller]
+    pub fn ask(&self, query: impl Into<Query>) -> Answer {
+        self.ask_on(self.port(), query)
+    }
+
+    /// Asks on another port.
+    ///
+    /// # Panics
+    ///
+    /// As [`TestServer::ask`].
+    #[track_caller]
+    pub fn ask_on(&self, port: u16, query: impl Into<Query>) -> Answer {
+        let query = query.into();
+        self.exchange(port, &query).unwrap_or_else(|| {
+            let log = self.logs.lines().join("\n");
+            panic!(
+                "no answer to {} ({}); the log:\n{log}",
+                query.question(),
+                query.transport()
+            )
+        })
+    }
+
+    /// Asks, and gives nothing when no answer comes within the query's timeout or the connection is closed.
+    #[track_caller]
+    pub fn try_ask(&self, query: impl Into<Query>) -> Option<Answer> {
+        self.exchange(self.port(), &query.into())
+    }
+
+    #[track_caller]
+    fn exchange(&self, port: u16, query: &Query) -> Option<Answer> {
+        let wire = if query.transport() == Transport::Udp {
+            let socket = self.udp(query.source(), port);
+            socket.send(&query.to_wire()).expect("a datagram to the server");
+            receive(&socket, query.patience())?
+        } else {
+            let mut connection = self.connect_to(port);
+            connection.send(query);
+            connection.receive_frame(query.patience())?
+        };
+        let answer = Answer::from_wire(wire.clone());
+        Some(answer.unwrap_or_else(|error| panic!("a malformed answer ({error}): {wire:02x?}")))
+    }
+
+    /// Sends bytes as a datagram to which no answer is expected, and fails if one comes.
+    ///
+    /// No time is waited for: a second query behind it is answered, which the server takes in their order.
+    ///
+    /// # Panics
+    ///
+    /// There is an answer to the first, or none to the second.
+    #[track_caller]
+    pub fn assert_silent(&self, query: impl Into<Query>) {
+        let socket = self.udp(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port());
+        socket
+            .send(&query.into().to_wire())
+            .expect("a datagram to the server");
+        // The opcode STATUS is answered at once, whatever the Corefile says.
+        let marker = Query::new(".", "NS").with(|message| message.opcode(2));
+        socket.send(&marker.to_wire()).expect("a datagram to the server");
+        let first = receive(&socket, marker.patience()).expect("an answer to the query behind");
+        assert_eq!(
+            first.get(..2),
+            marker.to_wire().get(..2),
+            "an answer where silence is expected: {first:02x?}"
+        );
+    }
+
+    /// A UDP socket that is connected to the server.
+    #[must_use]
+    pub fn udp_socket(&self) -> UdpSocket {
+        self.udp(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port())
+    }
+
+    fn udp(&self, source: IpAddr, port: u16) -> UdpSocket {
+        let socket = UdpSocket::bind((source, 0)).expect("a UDP socket");
+        socket
+            .connect(self.address_of(port))
+            .expect("a way to the server");
+        socket
+    }
+
+    /// A TCP connection to `@PORT@`.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        self.connect_to(self.port())
+    }
+
+    /// A TCP connection to another port.
+    #[must_use]
+    pub fn connect_to(&self, port: u16) -> Connection {
+        Connection::open(self.address_of(port))
+    }
+
+    /// What `@PORT@` stands for.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port_of(0)
+    }
+
+    /// What `@P1@` to `@P9@` stand for; 0 is `@PORT@`.
+    ///
+    /// # Panics
+    ///
+    /// There is no such placeholder.
+    #[must_use]
+    pub fn port_of(&self, number: usize) -> u16 {
+        self.places.ports[number].number()
+    }
+
+    /// Where the server is asked: 127.0.0.1 with `@PORT@`.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address_of(self.port())
+    }
+
+    fn address_of(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// Takes over another Corefile, as SIGUSR1 would; returns when it serves.
+    ///
+    /// # Errors
+    ///
+    /// What the server says about it; the old Corefile goes on then.
+    pub fn reload(&self, corefile: &str) -> Result<(), String> {
+        self.write("Corefile", corefile);
+        block_on(self.handles.control.reload())
+    }
+
+    /// Replaces a file in the Corefile's folder in one go; placeholders are filled in.
+    pub fn write(&self, name: &str, content: &str) {
+        self.places.folder.write(name, self.places.fill(content));
+    }
+
+    /// Removes a file from the Corefile's folder.
+    pub fn remove(&self, name: &str) {
+        self.places.folder.remove(name);
+    }
+
+    /// The path of a file in the Corefile's folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.places.folder.file(name)
+    }
+
+    /// Fills placeholders in, as in the Corefile.
+    #[must_use]
+    pub fn fill(&self, text: &str) -> String {
+        self.places.fill(text)
+    }
+
+    /// What the server logs.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The metrics as they are now.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.shared().of::<catena_metrics::Registry>())
+    }
+
+    /// Waits until a metric has at least this value; see [`Metrics::value`].
+    ///
+    /// # Panics
+    ///
+    /// It has not after 10 seconds.
+    #[track_caller]
+    pub fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], at_least: f64) -> f64 {
+        eventually(&format!("{name} {labels:?} of {at_least}"), || {
+            self.metrics()
+                .value(name, labels)
+                .filter(|value| *value >= at_least)
+        })
+    }
+
+    /// What the server itself counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.handles.counters
+    }
+
+    /// Values that outlive reloads.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.handles.shared
+    }
+
+    /// The handle by which plugins steer the server.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.handles.control.clone()
+    }
+
+    /// Stops the server as SIGTERM would, waits for its end, and gives the exit status and what it logged.
+    ///
+    /// # Panics
+    ///
+    /// The server panicked.
+    pub fn stop(mut self) -> (i32, Vec<String>) {
+        self.handles.control.stop(0);
+        let status = match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(status)) => status,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => 0,
+        };
+        (status, self.logs.lines())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.handles.control.stop(0);
+        let ended = self.thread.take().map(JoinHandle::join);
+        if matches!(ended, Some(Err(_))) && !std::thread::panicking() {
+            panic!("the server's thread panicked");
+        }
+    }
+}
+
+impl Ask for TestServer {
+    fn try_ask(&self, query: &Query) -> Option<Answer> {
+        self.exchange(self.port(), query)
+    }
+}
+
+/// The next datagram.
+pub(crate) fn receive(socket: &UdpSocket, patience: Duration) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; DATAGRAM];
+    socket.set_read_timeout(Some(patience)).expect("a timeout");
+    let len = socket.recv(&mut buffer).ok()?;
+    buffer.truncate(len);
+    Some(buffer)
+}
+
+#[cfg(test)]
+mod tests;

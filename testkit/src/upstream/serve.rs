@@ -1,0 +1,202 @@
+//! The upstream's sockets.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use catena_core::message::Transport;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::behaviour::Step;
+use super::{Command, Seen, State};
+use crate::wait::eventually;
+
+/// Serves until nobody can send commands any more.
+pub(super) fn run(state: &Arc<State>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut life: Option<Life> = None;
+        while let Some(command) = commands.recv().await {
+            let done = match command {
+                Command::Stop(done) => {
+                    if let Some(life) = life.take() {
+                        life.end().await;
+                    }
+                    done
+                }
+                Command::Revive(done) => {
+                    if life.is_none() {
+                        life = Some(Life::begin(state));
+                    }
+                    done
+                }
+            };
+            // The test waits for it, unless it has failed.
+            let _ = done.send(());
+        }
+    });
+}
+
+/// Everything that runs between a start and a stop.
+struct Life {
+    tasks: JoinSet<()>,
+}
+
+impl Life {
+    fn begin(state: &Arc<State>) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, state.port.number()));
+        // A port that was given back may be an outgoing connection's for a moment.
+        let (udp, tcp) = eventually("the upstream's port", || open(address).ok());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_udp(Arc::new(udp), Arc::clone(state)));
+        tasks.spawn(serve_tcp(tcp, Arc::clone(state)));
+        Self { tasks }
+    }
+
+    async fn end(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let udp = std::net::UdpSocket::bind(address)?;
+    udp.set_nonblocking(true)?;
+    let tcp = TcpSocket::new_v4()?;
+    tcp.set_reuseaddr(true)?;
+    tcp.bind(address)?;
+    Ok((UdpSocket::from_std(udp)?, tcp.listen(1024)?))
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, state: Arc<State>) {
+    let mut buffer = vec![0; 65_535];
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        // An error is what an earlier answer met, such as a client that is gone.
+        let Ok((len, peer)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let play = note(&state, Transport::Udp, peer, buffer[..len].to_vec());
+        tasks.spawn(play_udp(play, Arc::clone(&socket), peer));
+    }
+}
+
+async fn play_udp(mut play: Play, socket: Arc<UdpSocket>, peer: SocketAddr) {
+    for step in play.steps {
+        // Whether the client is still there is its business.
+        match step {
+            Step::Send(wire) | Step::SendRaw(wire) => drop(socket.send_to(&wire, peer).await),
+            Step::SendFromElsewhere(wire) => {
+                if let Ok(elsewhere) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await {
+                    drop(elsewhere.send_to(&wire, peer).await);
+                }
+            }
+            Step::Close => {}
+            step => pause(&step, &mut play.released).await,
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        if let Ok((stream, peer)) = listener.accept().await {
+            connections.spawn(serve_connection(stream, peer, Arc::clone(&state)));
+        }
+    }
+}
+
+/// Reads queries; each is played on its own, so that a later one can be answered first.
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, state: Arc<State>) {
+    let (mut reader, writer) = stream.into_split();
+    let writer = Arc::new(Mutex::new(writer));
+    let (close, mut closed) = mpsc::channel::<()>(1);
+    let mut tasks = JoinSet::new();
+    loop {
+        let wire = tokio::select! {
+            wire = read_frame(&mut reader) => wire,
+            _ = closed.recv() => return,
+        };
+        let Ok(wire) = wire else {
+            break;
+        };
+        let play = note(&state, Transport::Tcp, peer, wire);
+        tasks.spawn(play_tcp(play, Arc::clone(&writer), close.clone()));
+    }
+    // The client sends no more; what it has asked is still answered.
+    tasks.join_all().await;
+}
+
+async fn read_frame(reader: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
+    let length = reader.read_u16().await?;
+    let mut wire = vec![0; usize::from(length)];
+    reader.read_exact(&mut wire).await?;
+    Ok(wire)
+}
+
+async fn play_tcp(mut play: Play, writer: Arc<Mutex<OwnedWriteHalf>>, close: mpsc::Sender<()>) {
+    for step in play.steps {
+        match step {
+            Step::Send(wire) | Step::SendFromElsewhere(wire) => {
+                let length = u16::try_from(wire.len()).unwrap_or(u16::MAX).to_be_bytes();
+                drop(
+                    writer
+                        .lock()
+                        .await
+                        .write_all(&[&length, wire.as_slice()].concat())
+                        .await,
+                );
+            }
+            Step::SendRaw(wire) => drop(writer.lock().await.write_all(&wire).await),
+            Step::Close => {
+                let _ = close.send(()).await;
+                return;
+            }
+            step => pause(&step, &mut play.released).await,
+        }
+    }
+}
+
+async fn pause(step: &Step, released: &mut watch::Receiver<u64>) {
+    match step {
+        Step::Wait(delay) => tokio::time::sleep(*delay).await,
+        // The sender lives as long as the upstream.
+        Step::Hold => drop(released.changed().await),
+        _ => {}
+    }
+}
+
+/// What is done for one query.
+struct Play {
+    steps: Vec<Step>,
+    /// Changes when the test releases what is held from now on.
+    released: watch::Receiver<u64>,
+}
+
+/// Decides what to do with a query, and shows it to the test.
+fn note(state: &State, transport: Transport, peer: SocketAddr, wire: Vec<u8>) -> Play {
+    let seen = Seen {
+        transport,
+        peer,
+        wire,
+    };
+    let steps = state.script.change(|script| {
+        let behaviour = match transport {
+            Transport::Udp => &mut script.udp,
+            _ => &mut script.tcp,
+        };
+        behaviour.steps(&seen, &script.zone)
+    });
+    // Before the test sees the query: what it releases then is this one too.
+    let released = state.released.subscribe();
+    state.seen.change(|all| all.push(seen));
+    Play { steps, released }
+}
