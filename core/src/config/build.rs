@@ -133,6 +133,10 @@ fn set_up(
         }
         other_classes |= definition.other_classes;
         let result = run(definition, &directives, info, build, &environment);
+        if build.settings.debug {
+            // What the plugins behind it say in their setup is wanted already.
+            context.log.set_debug(true);
+        }
         errors.take(result.map_err(|errors| errors.in_directive(definition.name)));
     }
     other_classes

@@ -238,15 +238,24 @@ impl Server {
             default_port: self.default_port,
             folder: self.source.folder(),
         };
-        let plan = config::build(corefile, &context)?;
+        let debug = self.log.debug();
+        let plan = config::build(corefile, &context).inspect_err(|_| self.log.set_debug(debug))?;
         plan.warnings.iter().for_each(|warning| self.log.line(warning));
         Ok(plan)
     }
 
     /// Reads the Corefile again and takes it over. On an error everything is as before.
     async fn reload(&mut self) -> Result<(), ServeError> {
+        let corefile = self.load();
+        if let Err(error @ ServeError::Load(LoadError::Unreadable { .. })) = corefile {
+            // There is nothing to take over; whoever asked says so.
+            return Err(error);
+        }
         self.log.line("[INFO] Reloading");
-        let result = self.try_reload().await;
+        let result = match corefile {
+            Ok(corefile) => self.try_reload(&corefile).await,
+            Err(error) => Err(error),
+        };
         match &result {
             Ok(()) => self.log.line("[INFO] Reloading complete"),
             Err(error) => self.log.block(&format!("[ERROR] Restart failed: {error}")),
@@ -254,9 +263,8 @@ impl Server {
         result
     }
 
-    async fn try_reload(&mut self) -> Result<(), ServeError> {
-        let corefile = self.load()?;
-        let plan = self.plan(&corefile, &self.running.handover, self.workers.len())?;
+    async fn try_reload(&mut self, corefile: &Corefile) -> Result<(), ServeError> {
+        let plan = self.plan(corefile, &self.running.handover, self.workers.len())?;
         self.take_over(plan, true).await
     }
 
