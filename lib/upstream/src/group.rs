@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use catena_core::message::Response;
 use catena_core::worker::PerWorker;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -99,6 +100,16 @@ pub trait Observer: Send + Sync + 'static {
     fn probe_failed(&self, upstream: usize) {
         let _ = upstream;
     }
+
+    /// The upstream fell silent.
+    fn fell_silent(&self, upstream: usize) {
+        let _ = upstream;
+    }
+
+    /// A message came that is the answer to no query, and was dropped.
+    fn foreign(&self, upstream: usize) {
+        let _ = upstream;
+    }
 }
 
 /// Counts nothing.
@@ -149,6 +160,12 @@ impl Group {
     #[must_use]
     pub fn is_silent(&self, upstream: usize) -> bool {
         self.shared.is_silent(upstream)
+    }
+
+    /// Whether nothing speaks against the upstream: it is not down, and has not fallen silent.
+    #[must_use]
+    pub fn is_fine(&self, upstream: usize) -> bool {
+        !self.shared.is_down(upstream) && self.shared.is_fine(upstream)
     }
 
     /// Whether a new query should go to the upstream: not while it is silent, and only one after it answered a probe,
@@ -205,11 +222,12 @@ impl fmt::Debug for Group {
     }
 }
 
-/// An upstream's answer. It has the id that the query went out with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An upstream's answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
-    /// The message.
-    pub wire: Vec<u8>,
+    /// The message, checked. It has the id that the query went out with.
+    pub response: Response,
     /// How it came.
     pub protocol: Protocol,
     /// How long it took.
@@ -302,7 +320,7 @@ impl Exchange<'_> {
         drop(waker);
         Poll::Ready(match result {
             Ok(reply) => Event::Answer(Answer {
-                wire: reply.wire,
+                response: reply.response,
                 protocol: reply.protocol,
                 elapsed: self.begun.elapsed(),
             }),

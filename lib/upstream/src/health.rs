@@ -67,6 +67,10 @@ impl Shared {
         self.upstreams[upstream].standing.load(Ordering::Relaxed) == SILENT
     }
 
+    pub(crate) fn is_fine(&self, upstream: usize) -> bool {
+        self.upstreams[upstream].standing.load(Ordering::Relaxed) == FINE
+    }
+
     /// Whether a new query may go to the upstream. Of one that is on trial, the first caller gets a yes.
     pub(crate) fn admits(&self, upstream: usize) -> bool {
         let state = &self.upstreams[upstream];
@@ -130,6 +134,7 @@ impl Shared {
         if state.standing.swap(SILENT, Ordering::Relaxed) == SILENT {
             return;
         }
+        self.observer.fell_silent(upstream);
         // One that answers probes and no queries is tried more and more seldom.
         let before = state.silences.fetch_add(1, Ordering::Relaxed);
         let pause = match before {

@@ -10,7 +10,7 @@
 //! let targets = vec![Target::new(([192, 0, 2, 53], 53).into())];
 //! let group = Group::new(targets, Options::default(), 1, ());
 //! let answer = group.exchange(0, query, Protocol::Udp).answer().await?;
-//! println!("{} bytes after {:?}", answer.wire.len(), answer.elapsed);
+//! println!("{} after {:?}", answer.response.rcode(), answer.elapsed);
 //! # Ok(())
 //! # }
 //! ```
@@ -48,4 +48,3 @@ mod wire;
 pub use error::{ExchangeError, Path, Protocol};
 pub use group::{Answer, Event, Exchange, Group, MAX_WAITING, Observer, Options, ProbeOptions, Target};
 pub use lookup::{LookupError, lookup_host};
-pub use wire::is_truncated;

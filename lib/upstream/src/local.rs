@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
+use catena_core::message::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -150,7 +151,7 @@ impl Local {
     pub(super) fn answered(
         &mut self,
         ticket: Ticket,
-        wire: Vec<u8>,
+        response: Response,
         protocol: Protocol,
         now: Instant,
         woken: &mut Vec<Waker>,
@@ -168,7 +169,7 @@ impl Local {
             let id = slot.id;
             pool.tcp.finish(index, id, Some(now));
         }
-        self.end(ticket, Ok(Reply { wire, protocol }), woken);
+        self.end(ticket, Ok(Reply { response, protocol }), woken);
     }
 
     /// No answer came in time.
@@ -191,8 +192,8 @@ impl Local {
 
     /// An error without a question stands as the answer, since nothing better came.
     pub(crate) fn use_bare_error(&mut self, ticket: Ticket, now: Instant, woken: &mut Vec<Waker>) {
-        if let Some(wire) = self.slots.get(ticket).and_then(|slot| slot.bare_error.take()) {
-            self.answered(ticket, wire, Protocol::Udp, now, woken);
+        if let Some(response) = self.slots.get(ticket).and_then(|slot| slot.bare_error.take()) {
+            self.answered(ticket, response, Protocol::Udp, now, woken);
         }
     }
 

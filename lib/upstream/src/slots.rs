@@ -2,6 +2,7 @@
 
 use std::task::Waker;
 
+use catena_core::message::Response;
 use tokio::time::Instant;
 
 use crate::error::{ExchangeError, Protocol};
@@ -31,7 +32,7 @@ pub(crate) struct Slot {
     /// It was lost on a kept connection and sent again.
     pub(crate) resent: bool,
     /// An error without a question that came for it; used if nothing better comes.
-    pub(crate) bare_error: Option<Vec<u8>>,
+    pub(crate) bare_error: Option<Response>,
     /// Under which hash it counts as a twin of others.
     pub(crate) twin: Option<u64>,
     /// Equal queries that get the same answer.
@@ -54,7 +55,7 @@ pub(crate) enum Phase {
 /// What came back.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
-    pub(crate) wire: Vec<u8>,
+    pub(crate) response: Response,
     pub(crate) protocol: Protocol,
 }
 

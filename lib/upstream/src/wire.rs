@@ -1,5 +1,7 @@
 //! As much of the DNS message format as a client needs to tell its answer from others.
 
+use catena_core::message::Response;
+
 /// Length of the header.
 pub(crate) const HEADER_LEN: usize = 12;
 
@@ -11,10 +13,8 @@ const TC: u8 = 0x02;
 /// What a received message is to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The answer, in good order.
+    /// The answer, unless its records are broken.
     Answer,
-    /// The answer, cut off by the sender in the middle of a record: its question may be used, and that it is truncated.
-    CutOff,
     /// An error without a question. It may be the upstream's, but it is also what a forger can make most easily.
     BareError,
     /// Something else.
@@ -62,16 +62,25 @@ pub(crate) fn judge(query: &[u8], question_end: usize, message: &[u8]) -> Verdic
         _ => return Verdict::Foreign,
     }
     let question = HEADER_LEN..question_end;
-    if message.get(question.clone()) != query.get(question) {
-        return Verdict::Foreign;
-    }
-    if are_records_whole(message, question_end) {
+    if message.get(question.clone()) == query.get(question) {
         Verdict::Answer
-    } else if answered & TC != 0 {
-        Verdict::CutOff
     } else {
         Verdict::Foreign
     }
+}
+
+/// Reads the answer to a query, if it is well-formed. One that its sender cut off in the middle of a record, and that
+/// says so, is taken without its records.
+pub(crate) fn read(message: &[u8], question_end: usize) -> Option<Response> {
+    if are_records_whole(message, question_end) {
+        return Response::from_wire(message.to_vec()).ok();
+    }
+    if !is_truncated(message) {
+        return None;
+    }
+    let mut kept = message.get(..question_end)?.to_vec();
+    kept[6..HEADER_LEN].fill(0);
+    Response::from_wire(kept).ok()
 }
 
 fn judge_without_question(message: &[u8]) -> Verdict {
@@ -87,17 +96,8 @@ fn judge_without_question(message: &[u8]) -> Verdict {
     }
 }
 
-/// Leaves only header and question of a message that was cut off.
-pub(crate) fn keep_question(message: &mut Vec<u8>, question_end: usize) {
-    message.truncate(question_end);
-    if let Some(counts) = message.get_mut(6..HEADER_LEN) {
-        counts.fill(0);
-    }
-}
-
 /// Whether the message is truncated by its own account.
-#[must_use]
-pub fn is_truncated(message: &[u8]) -> bool {
+pub(crate) fn is_truncated(message: &[u8]) -> bool {
     message.get(2).is_some_and(|flags| flags & TC != 0)
 }
 
@@ -190,22 +190,6 @@ mod tests {
             ("other opcode", answer(|m| m[2] |= 0x20), Verdict::Foreign),
             ("two questions", answer(|m| m[5] = 2), Verdict::Foreign),
             (
-                "record cut off",
-                answer(|m| m.truncate(m.len() - 1)),
-                Verdict::Foreign,
-            ),
-            ("record missing", answer(|m| m[7] = 2), Verdict::Foreign),
-            ("pointer forward", answer(|m| m[28] = 0xff), Verdict::Foreign),
-            (
-                "cut off and says so",
-                answer(|m| {
-                    m.pop();
-                    m[2] |= TC;
-                }),
-                Verdict::CutOff,
-            ),
-            ("trailing bytes", answer(|m| m.push(0)), Verdict::Answer),
-            (
                 "bare FORMERR",
                 b"\x12\x34\x80\x01\0\0\0\0\0\0\0\0".to_vec(),
                 Verdict::BareError,
@@ -221,11 +205,36 @@ mod tests {
     }
 
     #[test]
+    fn broken_records_make_no_answer() {
+        let end = QUERY.len();
+        for (case, message, want) in [
+            ("whole", answer(|_| ()), Some(1)),
+            ("record cut off", answer(|m| m.truncate(m.len() - 1)), None),
+            ("record missing", answer(|m| m[7] = 2), None),
+            ("pointer forward", answer(|m| m[28] = 0xff), None),
+            ("bad data", answer(|m| m[30] = 15), None),
+            (
+                "cut off and says so",
+                answer(|m| {
+                    m.pop();
+                    m[2] |= TC;
+                }),
+                Some(0),
+            ),
+            ("trailing bytes", answer(|m| m.push(0)), Some(1)),
+        ] {
+            let records = read(&message, end).map(|response| response.answer_count());
+            assert_eq!(records, want, "case {case}");
+        }
+    }
+
+    #[test]
     fn no_prefix_of_an_answer_is_an_answer() {
         let end = question_end(QUERY).unwrap();
         let whole = answer(|_| ());
         for len in 0..whole.len() {
-            assert_eq!(judge(QUERY, end, &whole[..len]), Verdict::Foreign, "length {len}");
+            assert!(read(&whole[..len], end).is_none(), "length {len}");
+            let _ = judge(QUERY, end, &whole[..len]);
             let _ = (
                 response_id(&whole[..len]),
                 question_end(&whole[..len]),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
+use catena_core::message::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -90,15 +91,23 @@ impl Local {
             Addressee::Nobody => None,
             Addressee::Slot(slot) => self.slots.ticket(slot),
         };
-        let slot = ticket.and_then(|ticket| self.slots.get(ticket));
-        let verdict = slot.map(|slot| wire::judge(&slot.message, slot.question_end, message));
-        match (ticket, verdict) {
-            (Some(ticket), Some(Verdict::Answer | Verdict::BareError)) => {
-                self.answered(ticket, message.to_vec(), Protocol::Tcp, now, woken);
-                true
-            }
-            _ => !self.pools[upstream].tcp.count_foreign(index),
+        if let Some((ticket, response)) = ticket.and_then(|ticket| self.read_frame(ticket, message)) {
+            self.answered(ticket, response, Protocol::Tcp, now, woken);
+            return true;
         }
+        self.shared.observer.foreign(upstream);
+        !self.pools[upstream].tcp.count_foreign(index)
+    }
+
+    /// Reads a message as the answer to a query, if it is. Over TCP, an error without a question is the upstream's.
+    fn read_frame(&mut self, ticket: Ticket, message: &[u8]) -> Option<(Ticket, Response)> {
+        let slot = self.slots.get(ticket)?;
+        let response = match wire::judge(&slot.message, slot.question_end, message) {
+            Verdict::Answer => wire::read(message, slot.question_end)?,
+            Verdict::BareError => Response::from_wire(message.to_vec()).ok()?,
+            Verdict::Foreign => return None,
+        };
+        Some((ticket, response))
     }
 
     /// A connection ended: its queries are sent again if it was a kept one, once, and fail otherwise.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
+use catena_core::message::Response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -129,7 +130,11 @@ impl Local {
             Addressee::Nobody => true,
             Addressee::Slot(slot) => !self.match_udp(slot, message, now, woken),
         };
-        if is_foreign && self.pools[upstream].udp.count_foreign(index) {
+        if !is_foreign {
+            return;
+        }
+        self.shared.observer.foreign(upstream);
+        if self.pools[upstream].udp.count_foreign(index) {
             self.leave_guessed_socket(this, upstream, index, now, woken);
         }
     }
@@ -142,24 +147,22 @@ impl Local {
         let Some(slot) = self.slots.get(ticket) else {
             return false;
         };
-        let wire = match wire::judge(&slot.message, slot.question_end, message) {
-            Verdict::Answer => message.to_vec(),
-            Verdict::CutOff => {
-                let mut kept = message.to_vec();
-                wire::keep_question(&mut kept, slot.question_end);
-                kept
+        match wire::judge(&slot.message, slot.question_end, message) {
+            Verdict::Answer => {
+                let Some(response) = wire::read(message, slot.question_end) else {
+                    return false;
+                };
+                self.answered(ticket, response, Protocol::Udp, now, woken);
             }
             Verdict::BareError => {
                 if slot.bare_error.is_none() {
-                    slot.bare_error = Some(message.to_vec());
+                    slot.bare_error = Response::from_wire(message.to_vec()).ok();
                     self.held.push_back((now + HOLD, ticket));
                     self.clock.wake_sooner(now + HOLD);
                 }
-                return true;
             }
             Verdict::Foreign => return false,
-        };
-        self.answered(ticket, wire, Protocol::Udp, now, woken);
+        }
         true
     }
 
