@@ -18,6 +18,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_bind::PLUGIN,
     catena_plugin_debug::PLUGIN,
     catena_plugin_errors::PLUGIN,
+    catena_plugin_log::PLUGIN,
     catena_plugin_local::PLUGIN,
     catena_plugin_any::PLUGIN,
     catena_plugin_chaos::PLUGIN,
@@ -29,12 +30,67 @@ pub const PLUGINS: &[Definition] = &[
 /// All names in their order, those too that this version does not have yet: a Corefile that names such a plugin gets
 /// an error that says so.
 pub const ORDER: &[&str] = &[
-    "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts",
-    "multisocket", "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed",
-    "prometheus", "errors", "log", "dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite",
-    "autopath", "acl", "cache", "header", "dnssec", "tls", "minimal", "template", "transfer", "dynresolve", "hosts",
-    "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary", "etcd", "loop",
-    "forward", "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
+    "root",
+    "metadata",
+    "geoip",
+    "cancel",
+    "proxyproto",
+    "quic",
+    "grpc_server",
+    "https",
+    "https3",
+    "timeouts",
+    "multisocket",
+    "reload",
+    "nsid",
+    "bufsize",
+    "bind",
+    "debug",
+    "trace",
+    "ready",
+    "health",
+    "pprof",
+    "shed",
+    "prometheus",
+    "errors",
+    "log",
+    "dnstap",
+    "local",
+    "dns64",
+    "any",
+    "chaos",
+    "loadbalance",
+    "tsig",
+    "rewrite",
+    "autopath",
+    "acl",
+    "cache",
+    "header",
+    "dnssec",
+    "tls",
+    "minimal",
+    "template",
+    "transfer",
+    "dynresolve",
+    "hosts",
+    "route53",
+    "azure",
+    "clouddns",
+    "k8s_external",
+    "kubernetes",
+    "file",
+    "auto",
+    "secondary",
+    "etcd",
+    "loop",
+    "forward",
+    "grpc",
+    "erratic",
+    "whoami",
+    "on",
+    "sign",
+    "view",
+    "nomad",
 ];
 
 /// The registry of this server: all plugins, in order.
@@ -52,7 +108,12 @@ mod tests {
     fn the_list_is_in_order() {
         let places: Vec<usize> = PLUGINS
             .iter()
-            .map(|plugin| ORDER.iter().position(|name| *name == plugin.name).expect(plugin.name))
+            .map(|plugin| {
+                ORDER
+                    .iter()
+                    .position(|name| *name == plugin.name)
+                    .expect(plugin.name)
+            })
             .collect();
         assert!(places.is_sorted_by(|before, after| before < after), "{places:?}");
     }

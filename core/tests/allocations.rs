@@ -12,7 +12,10 @@ struct Counting;
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: all calls go to the system's allocator unchanged; the counter does not allocate.
-#[expect(unsafe_code, reason = "a global allocator that counts is the only way to see allocations")]
+#[expect(
+    unsafe_code,
+    reason = "a global allocator that counts is the only way to see allocations"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -54,5 +57,8 @@ fn a_query_from_memory_allocates_its_boxed_futures_and_nothing_else() {
     };
     rounds(200);
     let allocations = rounds(1000);
-    assert!(allocations <= 1000 * BOXED_FUTURES + 20, "{allocations} allocations for 1000 queries");
+    assert!(
+        allocations <= 1000 * BOXED_FUTURES + 20,
+        "{allocations} allocations for 1000 queries"
+    );
 }

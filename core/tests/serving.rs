@@ -45,12 +45,28 @@ fn a_panicking_plugin_costs_one_query_and_is_named_with_its_place() {
     let server = Running::start(".:@PORT@ {\n pass\n fragile\n fixed\n}\n");
     let socket = server.udp();
     for round in 0..3 {
-        assert_eq!(rcode_of(&ask(&socket, &query(1, "panic.example."))), SERVFAIL, "round {round}");
-        assert_eq!(rcode_of(&ask(&socket, &query(2, "other.example."))), 0, "round {round}");
+        assert_eq!(
+            rcode_of(&ask(&socket, &query(1, "panic.example."))),
+            SERVFAIL,
+            "round {round}"
+        );
+        assert_eq!(
+            rcode_of(&ask(&socket, &query(2, "other.example."))),
+            0,
+            "round {round}"
+        );
     }
     assert_eq!(server.counters.get(Event::Panic), 3);
     let told = "Recovered from panic in plugin/fragile: the name begins with p, at core/tests/common/mod.rs:";
-    assert_eq!(server.log.lines().iter().filter(|line| line.contains(told)).count(), 3);
+    assert_eq!(
+        server
+            .log
+            .lines()
+            .iter()
+            .filter(|line| line.contains(told))
+            .count(),
+        3
+    );
 }
 
 #[test]
@@ -60,7 +76,11 @@ fn the_longest_zone_serves_and_a_name_outside_all_is_refused() {
     for (case, name, want) in [
         ("the zone", "a.example.org.", 0),
         ("its apex, in other letters", "EXAMPLE.org.", 0),
-        ("the deeper zone has no source of answers", "a.sub.example.org.", SERVFAIL),
+        (
+            "the deeper zone has no source of answers",
+            "a.sub.example.org.",
+            SERVFAIL,
+        ),
         ("outside", "a.example.net.", REFUSED),
         ("a name that only ends alike", "notexample.org.", REFUSED),
         ("the root", ".", REFUSED),
@@ -86,7 +106,9 @@ fn responses_and_short_datagrams_get_no_answer() {
 fn a_thousand_pipelined_tcp_queries_in_one_write_are_all_answered() {
     let server = plain();
     let mut stream = server.tcp();
-    let all: Vec<u8> = (0..1000).flat_map(|id| frame(&query(id, "example.org."))).collect();
+    let all: Vec<u8> = (0..1000)
+        .flat_map(|id| frame(&query(id, "example.org.")))
+        .collect();
     let mut writer = stream.try_clone().expect("clone");
     let writing = std::thread::spawn(move || writer.write_all(&all).expect("write"));
     let mut ids: Vec<u16> = (0..1000).map(|_| id_of(&read_frame(&mut stream))).collect();
@@ -134,7 +156,9 @@ fn a_tcp_frame_of_65535_bytes_is_read_and_the_connection_goes_on() {
 fn more_queries_than_may_be_in_flight_are_answered_all_the_same() {
     let server = plain();
     let mut stream = server.tcp();
-    let all: Vec<u8> = (0..600).flat_map(|id| frame(&query(id, "50.example.org."))).collect();
+    let all: Vec<u8> = (0..600)
+        .flat_map(|id| frame(&query(id, "50.example.org.")))
+        .collect();
     stream.write_all(&all).expect("write");
     let mut ids: Vec<u16> = (0..600).map(|_| id_of(&read_frame(&mut stream))).collect();
     ids.sort_unstable();
@@ -156,12 +180,19 @@ fn a_half_closed_tcp_client_gets_its_answers_and_then_the_end() {
 fn a_tcp_client_that_never_reads_is_not_read_either_and_is_closed() {
     let server = plain();
     let mut stream = server.tcp();
-    stream.set_write_timeout(Some(Duration::from_secs(20))).expect("timeout");
-    let batch: Vec<u8> = (0..100).flat_map(|id| frame(&query(id, "example.org."))).collect();
+    stream
+        .set_write_timeout(Some(Duration::from_secs(20)))
+        .expect("timeout");
+    let batch: Vec<u8> = (0..100)
+        .flat_map(|id| frame(&query(id, "example.org.")))
+        .collect();
     let began = Instant::now();
     // The kernel's buffers fill, the server stops reading, and after the write time it closes.
     while stream.write_all(&batch).is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the server never closed");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "the server never closed"
+        );
     }
     assert_eq!(server.counters.get(Event::TcpSlowReader), 1);
 }
@@ -172,7 +203,9 @@ fn a_kept_tcp_connection_goes_on_with_the_new_configuration() {
     let mut stream = server.tcp();
     write_frame(&mut stream, &query(1, "example.org."));
     assert_eq!(rcode_of(&read_frame(&mut stream)), 0);
-    server.reload("example.net:@PORT@ {\n fixed\n}\n").expect("reload");
+    server
+        .reload("example.net:@PORT@ {\n fixed\n}\n")
+        .expect("reload");
     write_frame(&mut stream, &query(2, "example.org."));
     assert_eq!(rcode_of(&read_frame(&mut stream)), REFUSED);
     write_frame(&mut stream, &query(3, "example.net."));
@@ -185,13 +218,29 @@ fn a_corefile_that_does_not_load_leaves_everything_as_it_was() {
     let socket = server.udp();
     for (case, corefile, word) in [
         ("syntax", ".:@PORT@ {\n fixed\n", "Corefile:"),
-        ("unknown directive", ".:@PORT@ {\n fixd\n}\n", "did you mean `fixed`"),
-        ("the same zone twice", ".:@PORT@ {\n fixed\n}\n.:@PORT@ {\n fixed\n}\n", "already defined"),
-        ("a transport that is not served", "https://.:@PORT@ {\n fixed\n}\n", "not served"),
+        (
+            "unknown directive",
+            ".:@PORT@ {\n fixd\n}\n",
+            "did you mean `fixed`",
+        ),
+        (
+            "the same zone twice",
+            ".:@PORT@ {\n fixed\n}\n.:@PORT@ {\n fixed\n}\n",
+            "already defined",
+        ),
+        (
+            "a transport that is not served",
+            "https://.:@PORT@ {\n fixed\n}\n",
+            "not served",
+        ),
     ] {
         let error = server.reload(corefile).expect_err(case);
         assert!(error.contains(word), "case {case}: {error}");
-        assert_eq!(rcode_of(&ask(&socket, &query(1, "example.org."))), 0, "case {case}");
+        assert_eq!(
+            rcode_of(&ask(&socket, &query(1, "example.org."))),
+            0,
+            "case {case}"
+        );
     }
 }
 

@@ -46,7 +46,11 @@ fn describe(plan: &Plan) -> String {
     for (index, block) in plan.blocks.iter().enumerate() {
         let keys: Vec<String> = block.info.keys.iter().map(ToString::to_string).collect();
         let directives = block.info.directives.join(" ");
-        lines.push(format!("block {}: {} through {directives}", index + 1, keys.join(" ")));
+        lines.push(format!(
+            "block {}: {} through {directives}",
+            index + 1,
+            keys.join(" ")
+        ));
     }
     lines.push("The Corefile is good.".to_owned());
     lines.join("\n")

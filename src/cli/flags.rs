@@ -40,7 +40,12 @@ pub(super) struct Flags {
 
 impl Default for Flags {
     fn default() -> Self {
-        Self { conf: String::new(), port: 53, pidfile: String::new(), quiet: false }
+        Self {
+            conf: String::new(),
+            port: 53,
+            pidfile: String::new(),
+            quiet: false,
+        }
     }
 }
 
@@ -52,7 +57,11 @@ pub(super) enum FlagError {
     #[error("flag needs an argument: -{0}")]
     NoValue(String),
     #[error("invalid value {value:?} for flag -{flag}: expected {expected}")]
-    BadValue { flag: String, value: String, expected: &'static str },
+    BadValue {
+        flag: String,
+        value: String,
+        expected: &'static str,
+    },
     #[error("bad flag syntax: {0}")]
     Syntax(String),
     #[error("extra command line arguments: [{0}]")]
@@ -77,7 +86,10 @@ pub(super) fn parse(words: &[String]) -> Result<Command, FlagError> {
     Ok(match subcommand {
         _ if seen.help => Command::Help,
         "check" => Command::Check(seen.flags),
-        "fmt" => Command::Format { flags: seen.flags, write: seen.write },
+        "fmt" => Command::Format {
+            flags: seen.flags,
+            write: seen.write,
+        },
         _ if seen.version => Command::Version,
         _ if seen.plugins => Command::Plugins,
         _ => Command::Serve(seen.flags),
@@ -86,14 +98,19 @@ pub(super) fn parse(words: &[String]) -> Result<Command, FlagError> {
 
 /// A flag's name and, behind `=`, its value; `None` for a word that is no flag.
 fn flag_of(word: &str) -> Result<Option<(&str, Option<&str>)>, FlagError> {
-    let Some(text) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else { return Ok(None) };
+    let Some(text) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+        return Ok(None);
+    };
     if text.is_empty() {
         return Ok(None);
     }
     if text.starts_with(['-', '=']) {
         return Err(FlagError::Syntax(word.to_owned()));
     }
-    Ok(Some(text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)))))
+    Ok(Some(
+        text.split_once('=')
+            .map_or((text, None), |(name, value)| (name, Some(value))),
+    ))
 }
 
 #[derive(Default)]
@@ -113,7 +130,10 @@ impl Seen {
         next: impl FnOnce() -> Option<String>,
     ) -> Result<(), FlagError> {
         let text = |value: Option<&str>| {
-            value.map(str::to_owned).or_else(next).ok_or_else(|| FlagError::NoValue(name.to_owned()))
+            value
+                .map(str::to_owned)
+                .or_else(next)
+                .ok_or_else(|| FlagError::NoValue(name.to_owned()))
         };
         match name {
             "conf" => self.flags.conf = text(value)?,
@@ -170,17 +190,52 @@ mod tests {
     fn flags_in_all_their_forms() {
         for (case, line, want) in [
             ("none", "", Command::Serve(Flags::default())),
-            ("blank", "-conf a", Command::Serve(flags(|flags| flags.conf = "a".into()))),
-            ("equals", "--conf=a", Command::Serve(flags(|flags| flags.conf = "a".into()))),
-            ("the last counts", "-conf a -conf b", Command::Serve(flags(|flags| flags.conf = "b".into()))),
-            ("ports", "-dns.port=1 --p 2", Command::Serve(flags(|flags| flags.port = 2))),
-            ("off again", "-quiet --quiet=false", Command::Serve(Flags::default())),
-            ("pid file", "-pidfile x", Command::Serve(flags(|flags| flags.pidfile = "x".into()))),
+            (
+                "blank",
+                "-conf a",
+                Command::Serve(flags(|flags| flags.conf = "a".into())),
+            ),
+            (
+                "equals",
+                "--conf=a",
+                Command::Serve(flags(|flags| flags.conf = "a".into())),
+            ),
+            (
+                "the last counts",
+                "-conf a -conf b",
+                Command::Serve(flags(|flags| flags.conf = "b".into())),
+            ),
+            (
+                "ports",
+                "-dns.port=1 --p 2",
+                Command::Serve(flags(|flags| flags.port = 2)),
+            ),
+            (
+                "off again",
+                "-quiet --quiet=false",
+                Command::Serve(Flags::default()),
+            ),
+            (
+                "pid file",
+                "-pidfile x",
+                Command::Serve(flags(|flags| flags.pidfile = "x".into())),
+            ),
             ("version", "-conf a -version", Command::Version),
             ("plugins", "-plugins", Command::Plugins),
             ("help", "-h", Command::Help),
-            ("check", "check -conf a", Command::Check(flags(|flags| flags.conf = "a".into()))),
-            ("fmt", "fmt -w", Command::Format { flags: Flags::default(), write: true }),
+            (
+                "check",
+                "check -conf a",
+                Command::Check(flags(|flags| flags.conf = "a".into())),
+            ),
+            (
+                "fmt",
+                "fmt -w",
+                Command::Format {
+                    flags: Flags::default(),
+                    write: true,
+                },
+            ),
         ] {
             assert_eq!(read(line), Ok(want), "case {case}");
         }
@@ -191,13 +246,25 @@ mod tests {
         for (case, line, want) in [
             ("unknown", "-config a", "flag provided but not defined: -config"),
             ("no value", "-conf", "flag needs an argument: -conf"),
-            ("no port", "-p dns", "invalid value \"dns\" for flag -p: expected a port, 0 to 65535"),
-            ("no truth", "-quiet=maybe", "invalid value \"maybe\" for flag -quiet: expected true or false"),
+            (
+                "no port",
+                "-p dns",
+                "invalid value \"dns\" for flag -p: expected a port, 0 to 65535",
+            ),
+            (
+                "no truth",
+                "-quiet=maybe",
+                "invalid value \"maybe\" for flag -quiet: expected true or false",
+            ),
             ("three dashes", "---conf", "bad flag syntax: ---conf"),
             ("extra", "-quiet a b", "extra command line arguments: [a b]"),
             ("write without fmt", "-w", "flag provided but not defined: -w"),
         ] {
-            assert_eq!(read(line).map_err(|error| error.to_string()), Err(want.to_owned()), "case {case}");
+            assert_eq!(
+                read(line).map_err(|error| error.to_string()),
+                Err(want.to_owned()),
+                "case {case}"
+            );
         }
     }
 }

@@ -8,7 +8,11 @@ use super::flags::Flags;
 
 /// Prints the Corefile in canonical layout, or writes it back.
 pub(super) fn run(flags: &Flags, write: bool) -> ExitCode {
-    let name = if flags.conf.is_empty() { "Corefile" } else { &flags.conf };
+    let name = if flags.conf.is_empty() {
+        "Corefile"
+    } else {
+        &flags.conf
+    };
     match format(name, write) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -30,7 +34,11 @@ fn format(name: &str, write: bool) -> std::io::Result<()> {
     if !write || name == "stdin" {
         return std::io::stdout().write_all(formatted.as_bytes());
     }
-    if formatted == text { Ok(()) } else { replace(Path::new(name), &formatted) }
+    if formatted == text {
+        Ok(())
+    } else {
+        replace(Path::new(name), &formatted)
+    }
 }
 
 /// Replaces a file in one step: a server that watches it sees the old text or the new one, never half of it.

@@ -25,8 +25,10 @@ const USAGE: u8 = 2;
 /// Runs the program: reads the command line, and serves or does what a subcommand says.
 #[must_use]
 pub fn run(registry: Registry) -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let command = match flags::parse(&words) {
         Ok(command) => command,
         Err(error) => {
@@ -58,14 +60,18 @@ fn version_lines() -> Vec<String> {
         "aarch64" => "arm64",
         other => other,
     };
-    vec![format!("{NAME}-{VERSION}"), format!("{system}/{machine}, runs Corefiles of CoreDNS-{COREDNS_VERSION}")]
+    vec![
+        format!("{NAME}-{VERSION}"),
+        format!("{system}/{machine}, runs Corefiles of CoreDNS-{COREDNS_VERSION}"),
+    ]
 }
 
 /// The list of `-plugins`.
 fn list_plugins(registry: &Registry) -> String {
     let mut names = registry.names();
     names.sort_unstable();
-    let mut text = String::from("Server types:\n  dns\n\nCaddyfile loaders:\n  flag\n  default\n\nOther plugins:");
+    let mut text =
+        String::from("Server types:\n  dns\n\nCaddyfile loaders:\n  flag\n  default\n\nOther plugins:");
     for name in names {
         text.push_str("\n  dns.");
         text.push_str(name);

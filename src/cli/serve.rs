@@ -105,8 +105,12 @@ fn piped() -> std::io::Result<Option<Vec<u8>>> {
 /// Connections that the limit on descriptors allows; the limit is raised as far as the system lets.
 fn max_connections() -> usize {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(RESERVED_DESCRIPTORS * 2);
-    let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2);
-    usize::try_from(left).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)
+    let left = descriptors
+        .saturating_sub(RESERVED_DESCRIPTORS)
+        .max(descriptors / 2);
+    usize::try_from(left)
+        .unwrap_or(MAX_CONNECTIONS)
+        .min(MAX_CONNECTIONS)
 }
 
 fn write_pidfile(path: &str, log: &LogSink) {
@@ -180,7 +184,10 @@ fn reload(control: Control, log: LogSink) {
     log.line("[INFO] SIGUSR1: Reloading");
     tokio::spawn(async move {
         if let Err(error) = control.reload().await {
-            log.line(&format!("[ERROR] SIGUSR1: {}", error.lines().next().unwrap_or_default()));
+            log.line(&format!(
+                "[ERROR] SIGUSR1: {}",
+                error.lines().next().unwrap_or_default()
+            ));
         }
     });
 }

@@ -30,7 +30,8 @@ use crate::corefile::{ConfigErrors, Corefile};
 use crate::counters::Counters;
 use crate::log::LogSink;
 use crate::net::sockets::ListenError;
-use crate::plugin::{Handover, ServerObserver, Services, Shared, StartContext, StartError, StopReason, install_panic_hook,
+use crate::plugin::{
+    Handover, ServerObserver, Services, Shared, StartContext, StartError, StopReason, install_panic_hook,
 };
 use crate::server::{
     Control, ControlRequest, Endpoint, Generation, GenerationEnd, Table, TableParts, WorkerContext,

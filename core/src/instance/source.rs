@@ -88,9 +88,13 @@ impl CorefileSource {
     fn parse(&self, rules: &Rules<'_>) -> Result<Corefile, LoadError> {
         match self {
             Self::File(path) => {
-                let bytes =
-                    std::fs::read(path).map_err(|cause| LoadError::Unreadable { path: path.clone(), cause })?;
-                let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+                let bytes = std::fs::read(path).map_err(|cause| LoadError::Unreadable {
+                    path: path.clone(),
+                    cause,
+                })?;
+                let name = path
+                    .file_name()
+                    .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
                 Ok(Corefile::parse(&Input::new(name, &bytes).at(path), rules)?)
             }
             Self::Text { name, text } => Ok(Corefile::parse(&Input::new(name.as_str(), text), rules)?),

@@ -36,6 +36,7 @@ mod reply;
 mod request;
 mod response;
 mod rewrite;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;

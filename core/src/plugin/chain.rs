@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use super::panics::{self, PanicPolicy};
-use super::{Outcome, Plugin, PluginError};
+use super::{AtOnce, Outcome, Plugin, PluginError};
 use crate::counters::Counters;
 use crate::message::Request;
 
@@ -88,32 +88,41 @@ impl<'a> Next<'a> {
     ///
     /// Behind the last plugin the future gives the error "no next plugin found". A panic of the plugin that is run
     /// comes back as an error too ([`PluginError::is_panic`]).
-    pub fn run<'r>(self, request: &'r mut Request) -> Run<'r>
+    pub fn run<'r>(mut self, request: &'r mut Request) -> Run<'r>
     where
         'a: 'r,
     {
-        let Some(link) = self.chain.links.get(self.index) else {
-            let caller = self
-                .index
-                .checked_sub(1)
-                .and_then(|index| self.chain.links.get(index));
-            let error = PluginError::no_next(caller.map_or("server", |link| link.name));
-            return Run(State::End(Some(error)));
-        };
-        let next = Next {
-            chain: self.chain,
-            index: self.index + 1,
+        let link = loop {
+            let Some(link) = self.chain.links.get(self.index) else {
+                return Run(State::End(Some(Err(self.no_next()))));
+            };
+            self.index += 1;
+            match catch_unwind(AssertUnwindSafe(|| link.plugin.serve_at_once(request))) {
+                Ok(AtOnce::Pass) => {}
+                Ok(AtOnce::Answer(outcome)) => return Run(State::End(Some(Ok(outcome)))),
+                Ok(AtOnce::Wait) => break link,
+                Err(_) => return Run(State::End(Some(Err(self.chain.caught(link))))),
+            }
         };
         // A plugin written without `async fn` runs code here already.
-        let call = once(move || link.plugin.serve_dns(request, next));
+        let call = once(move || link.plugin.serve_dns(request, self));
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(future) => Run(State::Call {
                 future,
                 link,
                 chain: self.chain,
             }),
-            Err(_) => Run(State::End(Some(self.chain.caught(link)))),
+            Err(_) => Run(State::End(Some(Err(self.chain.caught(link))))),
         }
+    }
+
+    /// The error of a chain that ended, under the name of its last plugin.
+    fn no_next(&self) -> PluginError {
+        let last = self
+            .index
+            .checked_sub(1)
+            .and_then(|index| self.chain.links.get(index));
+        PluginError::no_next(last.map_or("server", |link| link.name))
     }
 
     /// Whether no plugin follows.
@@ -184,7 +193,7 @@ enum State<'r> {
         link: &'r Link,
         chain: &'r Chain,
     },
-    End(Option<PluginError>),
+    End(Option<Result<Outcome, PluginError>>),
 }
 
 impl Future for Run<'_> {
@@ -199,9 +208,7 @@ impl Future for Run<'_> {
                 }
             }
             // Polled again after its end, which a correct caller does not do: stay pending for ever.
-            State::End(error) => error
-                .take()
-                .map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+            State::End(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
         }
     }
 }

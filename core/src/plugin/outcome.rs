@@ -39,6 +39,17 @@ impl From<Response> for Outcome {
     }
 }
 
+/// What a plugin decided about one query without waiting; see [`Plugin::serve_at_once`](super::Plugin::serve_at_once).
+#[derive(Debug)]
+pub enum AtOnce {
+    /// The query ends here, and this comes of it.
+    Answer(Outcome),
+    /// The query is for the plugins behind, whose outcome shall stay as it is.
+    Pass,
+    /// The plugin has to wait for something, or to see what comes back from behind.
+    Wait,
+}
+
 /// Gives the messages of a transfer one after the other, so that a large zone never stands in memory twice.
 #[async_trait]
 pub trait MessageSource: Send {

@@ -1,5 +1,6 @@
 //! What happens when a plugin panics: one query fails, the place is logged, the server goes on.
 
+use std::backtrace::Backtrace;
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
@@ -30,7 +31,7 @@ thread_local! {
 struct Seen {
     what: String,
     place: String,
-    stack: std::backtrace::Backtrace,
+    stack: Backtrace,
 }
 
 /// Makes panics remember their place instead of printing it, on threads of a server; elsewhere nothing changes.
@@ -59,32 +60,34 @@ fn remember(info: &PanicHookInfo<'_>) {
     let place = info
         .location()
         .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    let stack = std::backtrace::Backtrace::force_capture();
+    let stack = Backtrace::force_capture();
     LAST.with_borrow_mut(|last| *last = Some(Seen { what, place, stack }));
 }
 
 /// Turns a caught panic of `plugin` into an error: logged once with its place, and counted.
 pub(super) fn caught(plugin: &'static str, policy: PanicPolicy, counters: &Counters) -> PluginError {
-    let seen = LAST.with_borrow_mut(Option::take);
-    let (what, place) = seen.as_ref().map_or(
-        ("panic", "an unknown place (no panic hook is installed)"),
-        |seen| (&seen.what, &seen.place),
-    );
+    let place = report(&format!("plugin/{plugin}"), policy, counters);
+    PluginError::panicked(plugin, &place)
+}
+
+/// Counts and logs a panic that was caught in `whom`, and gives its place.
+pub(crate) fn report(whom: &str, policy: PanicPolicy, counters: &Counters) -> String {
+    let seen = LAST.with_borrow_mut(Option::take).unwrap_or_else(|| Seen {
+        what: "panic".to_owned(),
+        place: "an unknown place (no panic hook is installed)".to_owned(),
+        stack: Backtrace::disabled(),
+    });
+    let Seen { what, place, stack } = seen;
     if policy == PanicPolicy::Crash {
-        eprintln!("panic: plugin/{plugin}: {what}\n\nat {place}");
-        if let Some(seen) = &seen {
-            eprintln!("{}", seen.stack);
-        }
+        eprintln!("panic: {whom}: {what}\n\nat {place}\n{stack}");
         std::process::exit(CRASH_STATUS);
     }
     counters.inc(Event::Panic);
-    tracing::error!(target: "catena", "Recovered from panic in plugin/{plugin}: {what}, at {place}");
-    if policy == PanicPolicy::CatchWithStack
-        && let Some(seen) = &seen
-    {
-        for line in seen.stack.to_string().lines() {
+    tracing::error!(target: "catena", "Recovered from panic in {whom}: {what}, at {place}");
+    if policy == PanicPolicy::CatchWithStack {
+        for line in stack.to_string().lines() {
             tracing::error!(target: "catena", "{line}");
         }
     }
-    PluginError::panicked(plugin, place)
+    place
 }

@@ -66,9 +66,13 @@ pub fn once(directives: &[Directive]) -> Result<&Directive, ConfigError> {
         [directive] => Ok(directive),
         [first, second, ..] => {
             let place = format!("the first `{}` stands at {}", first.name(), first.span());
-            Err(second.error("this plugin can only be used once per Server Block").with_note(place))
+            Err(second
+                .error("this plugin can only be used once per Server Block")
+                .with_note(place))
         }
-        [] => Err(ConfigError::without_place("a plugin was set up without a directive")),
+        [] => Err(ConfigError::without_place(
+            "a plugin was set up without a directive",
+        )),
     }
 }
 

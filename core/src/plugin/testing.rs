@@ -19,12 +19,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::setup::{Build, Environment};
 use super::{
-    BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Next, Outcome, Plugin, PluginError, Services,
-    Setup, Shared,
+    AtOnce, BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Outcome, Plugin, PluginError,
+    Services, Setup, Shared,
 };
 use crate::corefile::testing::parse_directives;
 use crate::corefile::{ConfigErrors, Directive};
@@ -95,12 +93,20 @@ pub fn set_up(definitions: &[Definition], text: &str) -> Result<TestBlock, Confi
         keys: Vec::new(),
         zones: vec![Zone::root()],
         folder: PathBuf::new(),
-        directives: directives.iter().map(|directive| directive.name().to_owned()).collect(),
+        directives: directives
+            .iter()
+            .map(|directive| directive.name().to_owned())
+            .collect(),
     };
     let (shared, previous) = (Shared::default(), Handover::default());
     let (log, captured) = LogSink::captured();
-    let environment =
-        Environment { shared: &shared, previous: &previous, log: &log, workers: WORKERS, files: &[] };
+    let environment = Environment {
+        shared: &shared,
+        previous: &previous,
+        log: &log,
+        workers: WORKERS,
+        files: &[],
+    };
     let mut build = Build::default();
     for definition in definitions {
         let named = |directive: &&Directive| directive.name() == definition.name;
@@ -137,15 +143,16 @@ pub const FIXED: Definition = Definition::new("fixed", |setup| {
 
 struct Fixed;
 
-#[async_trait]
 impl Plugin for Fixed {
     fn name(&self) -> &'static str {
         "fixed"
     }
 
-    async fn serve_dns(&self, request: &mut Request, _: Next<'_>) -> Result<Outcome, PluginError> {
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         let address = Ipv4Addr::new(192, 0, 2, 1);
         let mut reply = request.reply();
-        Ok(reply.authoritative(true).answer(Owner::Question, 1_u16, CLASS_IN, 60, address).finish().into())
+        reply.authoritative(true);
+        reply.answer(Owner::Question, 1_u16, CLASS_IN, 60, address);
+        AtOnce::Answer(reply.finish().into())
     }
 }

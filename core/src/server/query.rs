@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +12,7 @@ use std::time::Instant;
 use super::table::{Found, Table};
 use crate::counters::{Counters, Event};
 use crate::message::{Admitted, ListenerContext, Policy, Rcode, Request, Transport, admit, error_reply, fit};
-use crate::plugin::{Outcome, PluginError, TransferStream};
+use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
 
 /// Requests that a thread keeps for reuse.
 const POOLED: usize = 512;
@@ -51,18 +52,40 @@ pub(super) enum Done {
 }
 
 /// A query whose chain waits.
-pub(super) struct Waiting(Pin<Box<dyn Future<Output = (Box<Request>, Done)> + Send>>);
+pub(super) struct Waiting {
+    serving: Pin<Box<dyn Future<Output = (Box<Request>, Done)> + Send>>,
+    counters: Arc<Counters>,
+}
 
 impl Future for Waiting {
     type Output = (Box<Request>, Done);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+        let serving = self.serving.as_mut();
+        catch_unwind(AssertUnwindSafe(|| serving.poll(context)))
+            .unwrap_or_else(|_| Poll::Ready((caught(&self.counters), Done::Nothing)))
     }
 }
 
 /// Takes a message in, finds its block, and polls the block's chain once.
-pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Counters) -> Polled {
+///
+/// The chain's hops have barriers of their own; the one here is for mistakes of the server's, so that they cost one
+/// query too.
+pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Arc<Counters>) -> Polled {
+    catch_unwind(AssertUnwindSafe(|| admit_and_run(arrival, table, counters))).unwrap_or_else(|_| {
+        recycle(caught(counters), Vec::new());
+        Polled::Nothing
+    })
+}
+
+/// Reports a panic outside of any plugin, and makes a request in place of the lost one.
+#[cold]
+fn caught(counters: &Counters) -> Box<Request> {
+    panics::report("server", PanicPolicy::Catch, counters);
+    Box::default()
+}
+
+fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Arc<Counters>) -> Polled {
     let mut request = take_request();
     let listener = ListenerContext {
         transport: arrival.transport,
@@ -105,12 +128,16 @@ pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &C
             recycle(request, Vec::new());
             Polled::Nothing
         }
-        Poll::Ready((request, Done::Transfer(stream))) => Polled::Waiting(Waiting(Box::pin(
-            std::future::ready((request, Done::Transfer(stream))),
-        ))),
+        Poll::Ready((request, Done::Transfer(stream))) => Polled::Waiting(Waiting {
+            serving: Box::pin(std::future::ready((request, Done::Transfer(stream)))),
+            counters: Arc::clone(counters),
+        }),
         Poll::Pending => {
             counters.inc(Event::BecameTask);
-            Polled::Waiting(Waiting(serving))
+            Polled::Waiting(Waiting {
+                serving,
+                counters: Arc::clone(counters),
+            })
         }
     }
 }

@@ -29,6 +29,10 @@ const BATCH: usize = 64;
 /// while memory does not come back.
 pub const MAX_WAITING: usize = 65_536;
 
+/// Batches that a socket which is to close reads at the most: what the kernel held when it was told so. Under a flood
+/// there is always more.
+const LAST_BATCHES: usize = 256;
+
 /// One UDP socket of one worker.
 pub(super) struct UdpPort {
     socket: UdpSocket,
@@ -42,6 +46,8 @@ pub(super) struct UdpPort {
     answers: Vec<Outgoing>,
     counters: Arc<Counters>,
     closing: bool,
+    /// Batches that are still read when the socket is to close.
+    last_batches: usize,
     _active: Active,
 }
 
@@ -66,6 +72,7 @@ impl UdpPort {
             answers: Vec::new(),
             counters,
             closing: false,
+            last_batches: LAST_BATCHES,
             _active: active,
         })
     }
@@ -169,6 +176,10 @@ impl Future for UdpPort {
                 // The system takes no more: do not read what could not be answered.
                 return Poll::Pending;
             }
+            if this.closing && this.last_batches == 0 {
+                let done = this.inbox.waiting() == 0 && this.answers.is_empty();
+                return if done { Poll::Ready(()) } else { Poll::Pending };
+            }
             let more = match this.socket.poll_recv_ready(context) {
                 Poll::Ready(Ok(())) => match this.receive() {
                     Ok(more) => more,
@@ -183,6 +194,9 @@ impl Future for UdpPort {
                 Poll::Pending => return Poll::Pending,
             };
             if more {
+                if this.closing {
+                    this.last_batches -= 1;
+                }
                 this.send(context);
                 // Let connections and waiting queries have their turn between full batches.
                 context.waker().wake_by_ref();

@@ -1,6 +1,10 @@
 //! A server in the process with plugins of the tests' own, and clients that send bytes.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part, as a module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part, as a module"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -54,7 +58,10 @@ impl Plugin for Fragile {
     }
 
     async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
-        assert!(!request.name_display().to_string().starts_with('p'), "the name begins with p");
+        assert!(
+            !request.name_display().to_string().starts_with('p'),
+            "the name begins with p"
+        );
         next.run(request).await
     }
 }
@@ -125,37 +132,56 @@ impl Running {
         let source = CorefileSource::File(path.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime");
             runtime.block_on(async {
                 let mut options = Options::new(source, registry);
                 options.workers = workers;
                 options.log = sink;
                 let server = Server::start(options).await.expect("start");
-                sender.send((server.control(), Arc::clone(server.counters()))).expect("send");
+                sender
+                    .send((server.control(), Arc::clone(server.counters())))
+                    .expect("send");
                 server.run().await
             })
         });
         let (control, counters) = receiver.recv().expect("the server starts");
-        Self { address, log, counters, control, corefile: path, _folder: folder, thread: Some(thread) }
+        Self {
+            address,
+            log,
+            counters,
+            control,
+            corefile: path,
+            _folder: folder,
+            thread: Some(thread),
+        }
     }
 
     /// Writes another Corefile and reloads.
     pub fn reload(&self, corefile: &str) -> Result<(), String> {
         std::fs::write(&self.corefile, with_port(corefile, self.address)).expect("Corefile");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("runtime");
         runtime.block_on(self.control.reload())
     }
 
     pub fn udp(&self) -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
         socket.connect(self.address).expect("connect");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("timeout");
         socket
     }
 
     pub fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("timeout");
         stream
     }
 
