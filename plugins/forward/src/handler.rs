@@ -1,0 +1,258 @@
+//! What happens to one query.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use async_trait::async_trait;
+use catena_core::message::{QName, Rcode, Request, Response};
+use catena_core::plugin::{
+    Lifecycle, Next, Outcome, Plugin, PluginError, StartContext, StartError, Tap, TapEvent, TapKind,
+};
+use catena_metrics::Registry;
+use catena_upstream::{ExchangeError, Group, Protocol, Target};
+
+use crate::attempts::{Attempts, PATIENCE};
+use crate::config::Config;
+use crate::metrics::{Counting, Metrics};
+use crate::target;
+
+const NAME: &str = "forward";
+
+/// Forwards queries as one directive says.
+pub(crate) struct Forward {
+    config: Config,
+    registry: Arc<Registry>,
+    workers: usize,
+    /// There from the start on, or once the host names among the targets have been looked up.
+    upstreams: OnceLock<Upstreams>,
+    taps: OnceLock<Vec<Arc<dyn Tap>>>,
+    concurrent: AtomicU64,
+}
+
+struct Upstreams {
+    group: Group,
+    metrics: Arc<Metrics>,
+}
+
+impl Forward {
+    pub(crate) fn new(config: Config, registry: Arc<Registry>, workers: usize) -> Self {
+        let forward = Self {
+            config,
+            registry,
+            workers,
+            upstreams: OnceLock::new(),
+            taps: OnceLock::new(),
+            concurrent: AtomicU64::new(0),
+        };
+        if let Some(addresses) = target::known(&forward.config.targets) {
+            forward.open(&addresses);
+        }
+        forward
+    }
+
+    /// From now on, these are the upstreams.
+    fn open(&self, addresses: &[SocketAddr]) {
+        self.upstreams.get_or_init(|| {
+            let metrics = Metrics::new(&self.registry, addresses);
+            let targets = addresses.iter().copied().map(Target::new).collect();
+            let counting = Counting(Arc::clone(&metrics));
+            let group = Group::new(targets, self.config.options.clone(), self.workers, counting);
+            Upstreams { group, metrics }
+        });
+    }
+
+    fn matches(&self, name: &QName) -> bool {
+        let Config { from, except, .. } = &self.config;
+        name.is_within(from)
+            && (name.as_wire() == from.as_wire() || !except.iter().any(|ignored| name.is_within(ignored)))
+    }
+
+    fn protocol(&self, request: &Request) -> Protocol {
+        if self.config.force_tcp {
+            Protocol::Tcp
+        } else if self.config.prefer_udp || request.transport().is_datagram() {
+            Protocol::Udp
+        } else {
+            Protocol::Tcp
+        }
+    }
+
+    /// Counts the query among those that wait, if there may be one more.
+    fn enter(&self, metrics: &Metrics) -> Result<Option<Permit<'_>>, PluginError> {
+        let limit = self.config.max_concurrent;
+        if limit == 0 {
+            return Ok(None);
+        }
+        let permit = Permit(&self.concurrent);
+        if self.concurrent.fetch_add(1, Ordering::Relaxed) < limit {
+            return Ok(Some(permit));
+        }
+        metrics.rejected.inc();
+        let message = format!("concurrent queries exceeded maximum {limit}");
+        Err(PluginError::bare(NAME, message).with_rcode(Rcode::REFUSED))
+    }
+
+    /// Asks upstreams until one gives an answer that stands.
+    async fn resolve(&self, upstreams: &Upstreams, request: &Request) -> Result<Response, PluginError> {
+        let Upstreams { group, metrics } = upstreams;
+        let order = self
+            .config
+            .policy
+            .order(group.len())
+            .map_err(|error| failure(&error.into()))?;
+        let mut attempts = Attempts::new(&self.config, group, metrics, order);
+        let begun = Instant::now();
+        let mut denials = 0;
+        let mut last_error = None;
+        while attempts.may_go_on() && begun.elapsed() < PATIENCE {
+            let Some(upstream) = attempts.next_upstream() else {
+                break;
+            };
+            match self.ask(&mut attempts, upstream, request, upstreams).await {
+                Ok(response) => {
+                    if self.config.failover.contains(&response.rcode()) {
+                        denials += 1;
+                        if denials < group.len() {
+                            continue;
+                        }
+                    }
+                    return Ok(response);
+                }
+                Err(error @ ExchangeError::Malformed) => {
+                    return Err(failure(&error).with_rcode(Rcode::FORMERR));
+                }
+                Err(error) => {
+                    last_error = Some(error);
+                    attempts.count_failure();
+                }
+            }
+        }
+        Err(last_error.map_or_else(
+            || PluginError::bare(NAME, "no healthy proxies"),
+            |error| failure(&error),
+        ))
+    }
+
+    /// Asks one upstream, over TCP too if the answer does not fit into a datagram and `prefer_udp` is set.
+    async fn ask(
+        &self,
+        attempts: &mut Attempts<'_>,
+        upstream: usize,
+        request: &Request,
+        upstreams: &Upstreams,
+    ) -> Result<Response, ExchangeError> {
+        let mut protocol = self.protocol(request);
+        loop {
+            let asked_at = self.taps().map(|_| SystemTime::now());
+            let (upstream, answer) = attempts.ask(upstream, request, protocol).await?;
+            let mut response = answer.response;
+            response.set_id(request.id());
+            upstreams
+                .metrics
+                .answered(upstream, response.rcode(), answer.elapsed);
+            if let Some(asked_at) = asked_at {
+                self.tap(request, &response, upstreams.group.address(upstream), asked_at);
+            }
+            if response.tc() && protocol == Protocol::Udp && self.config.prefer_udp {
+                protocol = Protocol::Tcp;
+                continue;
+            }
+            return Ok(response);
+        }
+    }
+
+    fn taps(&self) -> Option<&[Arc<dyn Tap>]> {
+        self.taps.get().filter(|taps| !taps.is_empty()).map(Vec::as_slice)
+    }
+
+    fn tap(&self, request: &Request, response: &Response, peer: SocketAddr, asked_at: SystemTime) {
+        for tap in self.taps().unwrap_or_default() {
+            let query = TapEvent {
+                kind: TapKind::ForwarderQuery,
+                wire: request.wire(),
+                peer,
+                at: asked_at,
+            };
+            tap.tap(request, query);
+            let kind = TapKind::ForwarderResponse;
+            tap.tap(
+                request,
+                TapEvent {
+                    kind,
+                    wire: response.wire(),
+                    peer,
+                    at: SystemTime::now(),
+                },
+            );
+        }
+    }
+
+    /// Whether another `forward` behind this one is to answer instead.
+    fn passes_on(&self, response: &Response) -> bool {
+        let rcode = response.rcode();
+        self.config.next.contains(&rcode)
+            || self.config.next_on_nodata && rcode == Rcode::NOERROR && response.answer_count() == 0
+    }
+}
+
+#[async_trait]
+impl Plugin for Forward {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        if !self.matches(request.qname()) {
+            return next.run(request).await;
+        }
+        let Some(upstreams) = self.upstreams.get() else {
+            return Err(PluginError::new(
+                NAME,
+                "the upstreams have not been looked up yet",
+            ));
+        };
+        let _permit = self.enter(&upstreams.metrics)?;
+        let response = self.resolve(upstreams, request).await?;
+        if next.plugin_name() == Some(NAME) && self.passes_on(&response) {
+            return next.run(request).await;
+        }
+        Ok(Outcome::Reply(response))
+    }
+}
+
+#[async_trait]
+impl Lifecycle for Forward {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn start(&self, context: &StartContext) -> Result<(), StartError> {
+        self.taps
+            .get_or_init(|| context.services.all::<dyn Tap>().cloned().collect());
+        if self.upstreams.get().is_none() {
+            let Config {
+                targets, resolvers, ..
+            } = &self.config;
+            let addresses = target::resolve(targets, resolvers)
+                .await
+                .map_err(|error| StartError::new(format!("plugin/{NAME}: failed to resolve: {error}")))?;
+            self.open(&addresses);
+        }
+        Ok(())
+    }
+}
+
+/// Counts a waiting query for as long as it lives.
+struct Permit<'a>(&'a AtomicU64);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn failure(error: &ExchangeError) -> PluginError {
+    PluginError::bare(NAME, error.to_string())
+}

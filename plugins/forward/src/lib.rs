@@ -1,0 +1,62 @@
+//! The `forward` plugin: passes queries on to upstream resolvers, and their answers back.
+//!
+//! ```corefile
+//! . {
+//!     forward . 192.0.2.53 192.0.2.54 {
+//!         policy sequential
+//!     }
+//! }
+//! ```
+//!
+//! The parts:
+//!
+//! - `config` reads the directive, `target` what it forwards to;
+//! - `policy` puts the upstreams in the order in which a query tries them;
+//! - `handler` matches queries and judges answers, `attempts` tries one upstream after the other;
+//! - `metrics` counts.
+//!
+//! Sockets, ids, retransmission over kept connections and the watch over silent upstreams are `catena-upstream`'s.
+//! Upstreams over TLS and HTTPS are not served yet: a Corefile that names one is refused.
+
+#![forbid(unsafe_code)]
+
+mod attempts;
+mod config;
+mod handler;
+mod metrics;
+mod policy;
+mod target;
+
+use std::sync::Arc;
+
+use catena_core::corefile::ConfigErrors;
+use catena_core::plugin::{Definition, Setup};
+use catena_metrics::Registry;
+
+use handler::Forward;
+
+/// The `forward` plugin.
+pub static PLUGIN: Definition = Definition::new("forward", setup).with_other_classes();
+
+fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
+    let folder = setup.block().folder.clone();
+    let root = setup.root().to_owned();
+    let registry = setup.shared::<Registry>();
+    let mut plugins = Vec::new();
+    for directive in setup.directives() {
+        let parsed = config::parse(directive, &folder, &root)?;
+        if let Some(warning) = parsed.warning {
+            setup.warn(directive.span(), warning);
+        }
+        plugins.push(Arc::new(Forward::new(
+            parsed.config,
+            Arc::clone(&registry),
+            setup.workers(),
+        )));
+    }
+    for plugin in plugins {
+        setup.lifecycle(Arc::clone(&plugin) as _);
+        setup.add_shared(plugin);
+    }
+    Ok(())
+}
