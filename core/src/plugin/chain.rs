@@ -218,3 +218,103 @@ impl fmt::Debug for Run<'_> {
         f.write_str("Run")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::message::{QueryBuilder, Rcode};
+
+    /// Does at once what it is told, and says REFUSED when it may wait.
+    struct Quick(fn() -> AtOnce);
+
+    #[async_trait]
+    impl Plugin for Quick {
+        fn name(&self) -> &'static str {
+            "quick"
+        }
+
+        fn serve_at_once(&self, _: &mut Request) -> AtOnce {
+            (self.0)()
+        }
+
+        async fn serve_dns(&self, _: &mut Request, _: Next<'_>) -> Result<Outcome, PluginError> {
+            Ok(Outcome::Status(Rcode::REFUSED))
+        }
+    }
+
+    /// Has nothing but a name.
+    struct Nothing;
+
+    impl Plugin for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+    }
+
+    const ANSWER: fn() -> AtOnce = || AtOnce::Answer(Outcome::Drop);
+    const PANIC: fn() -> AtOnce = || panic!("no chain ends here");
+
+    fn run(plugins: Vec<Arc<dyn Plugin>>) -> (Result<Outcome, PluginError>, Arc<Chain>) {
+        let chain = Arc::new(Chain::new(
+            plugins,
+            PanicPolicy::Catch,
+            Arc::new(Counters::new(1)),
+        ));
+        let mut request = QueryBuilder::new("a.", 1_u16).unwrap().to_request().unwrap();
+        let mut running = chain.start().run(&mut request);
+        let polled = Pin::new(&mut running).poll(&mut Context::from_waker(Waker::noop()));
+        drop(running);
+        let Poll::Ready(outcome) = polled else {
+            panic!("nothing to wait for");
+        };
+        (outcome, chain)
+    }
+
+    #[test]
+    fn what_is_decided_at_once_holds() {
+        for (case, first, wanted) in [
+            ("answers", ANSWER, None),
+            ("passes", || AtOnce::Pass, Some(Rcode::YXDOMAIN)),
+            ("waits", || AtOnce::Wait, Some(Rcode::REFUSED)),
+        ] {
+            let second: fn() -> AtOnce = || AtOnce::Answer(Outcome::Status(Rcode::YXDOMAIN));
+            let (outcome, _) = run(vec![Arc::new(Quick(first)), Arc::new(Quick(second))]);
+            assert_eq!(outcome.unwrap().rcode(), wanted, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_without_an_answer_passes() {
+        let (outcome, _) = run(vec![Arc::new(Nothing), Arc::new(Quick(ANSWER))]);
+        assert!(matches!(outcome, Ok(Outcome::Drop)), "{outcome:?}");
+    }
+
+    #[test]
+    fn the_last_plugin_is_named_when_the_chain_ends() {
+        for (plugins, want) in [
+            (vec![], "plugin/server: no next plugin found"),
+            (
+                vec![Arc::new(Nothing) as Arc<dyn Plugin>],
+                "plugin/nothing: no next plugin found",
+            ),
+            (
+                vec![Arc::new(Nothing), Arc::new(Quick(|| AtOnce::Pass))],
+                "plugin/quick: no next plugin found",
+            ),
+        ] {
+            assert_eq!(run(plugins).0.unwrap_err().to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_panic_at_once_is_caught_and_counted() {
+        let (outcome, chain) = run(vec![Arc::new(Nothing), Arc::new(Quick(PANIC))]);
+        let error = outcome.unwrap_err();
+        assert!(error.is_panic() && error.plugin() == "quick", "{error}");
+        assert_eq!((chain.panics("quick"), chain.panics("nothing")), (1, 0));
+    }
+}
