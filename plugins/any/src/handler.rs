@@ -1,8 +1,7 @@
 //! What happens to one query.
 
-use async_trait::async_trait;
 use catena_core::message::{CLASS_IN, Owner, RdataWriter, Request, Response};
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Plugin};
 use hickory_proto::rr::RecordType;
 
 /// The query type ANY.
@@ -15,17 +14,16 @@ const TTL: u32 = 8482;
 #[derive(Debug)]
 pub(crate) struct Any;
 
-#[async_trait]
 impl Plugin for Any {
     fn name(&self) -> &'static str {
         "any"
     }
 
-    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         if request.qtype_code() == ANY {
-            return Ok(answer(request).into());
+            return AtOnce::Answer(answer(request).into());
         }
-        next.run(request).await
+        AtOnce::Pass
     }
 }
 

@@ -1,8 +1,7 @@
 //! What happens to one query.
 
-use async_trait::async_trait;
 use catena_core::message::Request;
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Plugin};
 
 /// Lowers the announced UDP size.
 #[derive(Debug)]
@@ -11,17 +10,16 @@ pub(crate) struct Bufsize {
     pub(crate) max: u16,
 }
 
-#[async_trait]
 impl Plugin for Bufsize {
     fn name(&self) -> &'static str {
         "bufsize"
     }
 
-    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         if request.edns().is_some_and(|edns| edns.udp_size > self.max) {
             request.set_edns_udp_size(self.max);
         }
-        next.run(request).await
+        AtOnce::Pass
     }
 }
 

@@ -1,8 +1,7 @@
 //! What happens to one query.
 
-use async_trait::async_trait;
 use catena_core::message::{CLASS_CH, Owner, RdataWriter, ReplyBuilder, Request, Response};
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Plugin};
 use hickory_proto::rr::RecordType;
 
 use crate::config::Config;
@@ -17,20 +16,19 @@ pub(crate) struct Chaos {
     pub(crate) host_name: String,
 }
 
-#[async_trait]
 impl Plugin for Chaos {
     fn name(&self) -> &'static str {
         "chaos"
     }
 
-    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         if request.qclass_code() == CLASS_CH
             && request.qtype() == RecordType::TXT
             && let Some(response) = self.answer(request)
         {
-            return Ok(response.into());
+            return AtOnce::Answer(response.into());
         }
-        next.run(request).await
+        AtOnce::Pass
     }
 }
 

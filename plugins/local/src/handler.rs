@@ -1,8 +1,7 @@
 //! What happens to one query.
 
-use async_trait::async_trait;
 use catena_core::message::Request;
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Plugin};
 use catena_metrics::Counter;
 
 use crate::answer::answer;
@@ -16,20 +15,19 @@ pub(crate) struct Local {
     pub(crate) intercepted: Counter,
 }
 
-#[async_trait]
 impl Plugin for Local {
     fn name(&self) -> &'static str {
         "local"
     }
 
-    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         let Some(kind) = classify(request.qname().as_wire(), self.config.localhost_prefix) else {
-            return next.run(request).await;
+            return AtOnce::Pass;
         };
         if kind == Kind::Special {
             self.note(request);
         }
-        Ok(answer(request, kind).into())
+        AtOnce::Answer(answer(request, kind).into())
     }
 }
 

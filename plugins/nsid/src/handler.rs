@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catena_core::message::edns::NSID;
 use catena_core::message::{Request, Response};
-use catena_core::plugin::{MessageSource, Next, Outcome, Plugin, PluginError, TransferStream};
+use catena_core::plugin::{AtOnce, MessageSource, Next, Outcome, Plugin, PluginError, TransferStream};
 
 /// Names the server to clients that ask for it.
 #[derive(Debug)]
@@ -18,6 +18,13 @@ pub(crate) struct Nsid {
 impl Plugin for Nsid {
     fn name(&self) -> &'static str {
         "nsid"
+    }
+
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
+        match asked(request) {
+            Some(_) => AtOnce::Wait,
+            None => AtOnce::Pass,
+        }
     }
 
     async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {

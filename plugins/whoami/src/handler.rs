@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use async_trait::async_trait;
 use catena_core::message::name::MAX_NAME_LEN;
 use catena_core::message::{Owner, RdataWriter, Request, Response};
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Plugin};
 use hickory_proto::rr::RecordType;
 
 /// Clients change ports, so nobody should keep an answer.
@@ -15,14 +14,13 @@ const TTL: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Whoami;
 
-#[async_trait]
 impl Plugin for Whoami {
     fn name(&self) -> &'static str {
         "whoami"
     }
 
-    async fn serve_dns(&self, request: &mut Request, _: Next<'_>) -> Result<Outcome, PluginError> {
-        Ok(answer(request).into())
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
+        AtOnce::Answer(answer(request).into())
     }
 }
 
