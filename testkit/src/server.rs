@@ -179,6 +179,7 @@ impl TestServerBuilder {
             self.registry.clone(),
         );
         options.log = logs.sink().clone();
+        options.default_port = places.ports[0].number();
         options.workers = self.workers;
         options.max_connections = self.max_connections.unwrap_or(options.max_connections);
         let (handles, thread) = spawn(options)?;
@@ -235,7 +236,7 @@ fn spawn(options: Options) -> Result<(Handles, JoinHandle<i32>), ServeError> {
 
 impl TestServer {
     /// Starts a Corefile with these plugins. In its text, `@PORT@` and `@P1@` to `@P9@` are free ports, and `@DIR@` is
-    /// the folder of the Corefile.
+    /// the folder of the Corefile. Keys without a port are served on `@PORT@`.
     ///
     /// # Panics
     ///

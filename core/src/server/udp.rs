@@ -61,6 +61,8 @@ impl UdpPort {
         let local = socket.local_addr()?;
         let inbox = Arc::new(Inbox::default());
         endpoint.register(&inbox);
+        // An end that came before the registration is told to nobody.
+        let closing = endpoint.is_closing();
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
             local,
@@ -71,7 +73,7 @@ impl UdpPort {
             sending: SendBatch::new(BATCH, Family::of(&local)),
             answers: Vec::new(),
             counters,
-            closing: false,
+            closing,
             last_batches: LAST_BATCHES,
             _active: active,
         })

@@ -118,3 +118,15 @@ fn metrics_of_the_registry_are_seen() {
         None
     );
 }
+
+#[test]
+fn a_server_that_is_stopped_at_once_does_not_linger() {
+    for _ in 0..50 {
+        let (status, log) = TestServer::start([RECORDS], COREFILE).stop();
+        assert_eq!(status, 0);
+        assert!(
+            !log.iter().any(|line| line.contains("not answered within")),
+            "{log:?}"
+        );
+    }
+}
