@@ -186,9 +186,9 @@ fn read_option(config: &mut Config, option: &Directive, root: &Path) -> Result<(
             let resolvers = option.at_least(1, "IP[:PORT] [IP[:PORT]...]")?.iter();
             config.resolvers = resolvers
                 .map(|token| {
-                    token
-                        .address(Some(DNS_PORT))
-                        .map_err(|error| error.in_directive("resolver"))
+                    token.address(Some(DNS_PORT)).map_err(|_| {
+                        token.error(format!("resolver must be an IP address or IP:port: {token}"))
+                    })
                 })
                 .collect::<Result<_, _>>()?;
         }
