@@ -86,8 +86,7 @@ pub(super) fn source(flags: &Flags) -> std::io::Result<CorefileSource> {
     if Path::new(DEFAULT_FILE).exists() {
         return Ok(CorefileSource::File(DEFAULT_FILE.into()));
     }
-    let default = format!(".:{} {{\nwhoami\nlog\n}}\n", flags.port);
-    Ok(CorefileSource::text(DEFAULT_FILE, default))
+    Ok(CorefileSource::built_in(flags.port))
 }
 
 /// What comes by standard input, if that is a pipe or a file.

@@ -225,7 +225,7 @@ impl Server {
     }
 
     fn load(&self) -> Result<Corefile, ServeError> {
-        Ok(self.source.load(&self.registry)?)
+        Ok(self.source.load(&self.registry, self.default_port)?)
     }
 
     fn plan(&self, corefile: &Corefile, previous: &Handover, workers: usize) -> Result<Plan, ServeError> {

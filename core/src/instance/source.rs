@@ -66,14 +66,26 @@ impl CorefileSource {
         }
     }
 
-    /// Reads and parses it.
+    /// Reads and parses it. A Corefile without server blocks stands for the built-in default.
     ///
     /// # Errors
     ///
     /// It cannot be read, or it has errors of syntax or names unknown directives.
-    pub fn load(&self, registry: &Registry) -> Result<Corefile, LoadError> {
+    pub fn load(&self, registry: &Registry, default_port: u16) -> Result<Corefile, LoadError> {
         let known = registry.names();
-        self.parse(&Rules::new(&known).with_unavailable(registry.planned()))
+        let rules = Rules::new(&known).with_unavailable(registry.planned());
+        let corefile = self.parse(&rules)?;
+        if !corefile.blocks.is_empty() {
+            return Ok(corefile);
+        }
+        let default = Self::built_in(default_port).parse(&rules)?;
+        Ok(Corefile { blocks: default.blocks, ..corefile })
+    }
+
+    /// What is served where no Corefile says anything: every name, answered by *whoami*, with *log*.
+    #[must_use]
+    pub fn built_in(default_port: u16) -> Self {
+        Self::text("Corefile", format!(".:{default_port} {{\n    whoami\n    log\n}}\n"))
     }
 
     /// Reads it and tells whether it is another one than before; see [`Corefile::fingerprint`].
