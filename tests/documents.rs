@@ -1,0 +1,288 @@
+//! What the documents say holds: their Corefiles are good and start, their code is the code that is tested, and the
+//! pages of plugins have their parts.
+//!
+//! A Corefile that cannot be started on any machine, as one that binds an address of somebody's network, says so:
+//! in its own comment, or in one of Markdown before it, that begins with `not started in tests:` and gives the reason.
+//! It is read and built all the same.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use catena::config::{self, BuildContext, Registry};
+use catena::corefile::{Corefile, Input, Key, Rules, keys};
+use catena::counters::Counters;
+use catena::log::LogSink;
+use catena::plugin::{Definition, Handover, Shared};
+use catena_testkit::TestServer;
+
+const MARKER: &str = "not started in tests:";
+
+/// Sections that the page of a plugin has, in this order.
+const SECTIONS: [&str; 4] = ["## Name", "## Description", "## Syntax", "## Examples"];
+
+/// A Corefile of a document.
+struct Sample {
+    /// Where it stands, as `PATH` or `PATH:LINE`.
+    place: String,
+    text: String,
+    /// Why it is not started.
+    not_started: Option<String>,
+}
+
+#[test]
+fn every_corefile_of_the_documents_is_good() {
+    let registry = registry();
+    let mut bad = Vec::new();
+    for sample in samples() {
+        if let Err(error) = build(&sample.text, &registry) {
+            bad.push(format!("{}:\n{error}", sample.place));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+}
+
+#[test]
+fn every_corefile_of_the_documents_starts() {
+    let registry = registry();
+    let mut bad = Vec::new();
+    for sample in samples().iter().filter(|sample| sample.not_started.is_none()) {
+        let Ok(text) = with_free_ports(&sample.text, &registry) else {
+            continue;
+        };
+        let mut server = TestServer::builder(registry.clone(), &text);
+        for (name, content) in imported_files() {
+            server = server.file(&name, content);
+        }
+        if let Err(error) = server.try_start() {
+            bad.push(format!("{}:\n{error}", sample.place));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+}
+
+#[test]
+fn what_is_not_started_says_why() {
+    for sample in samples() {
+        if let Some(reason) = sample.not_started {
+            assert!(reason.len() > 10, "{}: `{reason}` is no reason", sample.place);
+        }
+    }
+}
+
+#[test]
+fn the_page_of_each_plugin_has_its_sections() {
+    let mut bad = Vec::new();
+    for plugin in catena::plugins::registry().names() {
+        let path = root().join("plugins").join(plugin).join("README.md");
+        let Ok(page) = std::fs::read_to_string(&path) else {
+            bad.push(format!("{plugin}: there is no README.md"));
+            continue;
+        };
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        let required: Vec<&str> = headings
+            .iter()
+            .filter(|line| SECTIONS.contains(line))
+            .copied()
+            .collect();
+        if required != SECTIONS {
+            bad.push(format!(
+                "{plugin}: {headings:?} are to hold {SECTIONS:?} in this order"
+            ));
+        }
+        if !page.starts_with(&format!("# {plugin}\n")) || !page.contains(&format!("*{plugin}* - ")) {
+            bad.push(format!(
+                "{plugin}: the page does not name its plugin as the others do"
+            ));
+        }
+        if blocks(&page, "corefile").is_empty() {
+            bad.push(format!("{plugin}: the page has no Corefile"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn the_guide_shows_the_example_that_is_tested() {
+    let guide = read(&root().join("docs/writing-a-plugin.md"));
+    let blocks = blocks(&guide, "rust").into_iter().map(|(_, text, _)| text);
+    let code: Vec<String> = blocks.map(|text| text.trim_end().to_owned()).collect();
+    let example = read(&root().join("examples/writing_a_plugin.rs"));
+    assert_eq!(
+        code.join("\n\n") + "\n",
+        example,
+        "docs/writing-a-plugin.md and examples/writing_a_plugin.rs differ"
+    );
+}
+
+/// The stock plugins, and those that the documents write themselves.
+fn registry() -> Registry {
+    let motto = Definition::new("motto", |_| Ok(()));
+    catena::plugins::registry().with_before(motto, "hosts")
+}
+
+/// All Corefiles of the documents: those in `corefiles/`, and the blocks marked `corefile` in Markdown.
+fn samples() -> Vec<Sample> {
+    let files = files_in("corefiles").into_iter().map(|path| {
+        let text = read(&path);
+        let comment = text.lines().find_map(|line| line.strip_prefix('#'));
+        let marked = text
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .find_map(reason);
+        assert!(
+            comment.is_some(),
+            "{} does not say what it is for",
+            path.display()
+        );
+        Sample {
+            place: shown(&path),
+            not_started: marked,
+            text,
+        }
+    });
+    let mut pages = vec![root().join("README.md")];
+    pages.extend(
+        files_in("docs")
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "md")),
+    );
+    let plugins = catena::plugins::registry().names().into_iter();
+    pages.extend(plugins.map(|plugin| root().join("plugins").join(plugin).join("README.md")));
+    let in_pages = pages.iter().filter(|path| path.is_file()).flat_map(|path| {
+        let page = read(path);
+        let blocks = blocks(&page, "corefile").into_iter();
+        let sample = |(line, text, before): (usize, String, String)| Sample {
+            place: format!("{}:{line}", shown(path)),
+            text,
+            not_started: reason(&before),
+        };
+        blocks.map(sample).collect::<Vec<_>>()
+    });
+    files.chain(in_pages).collect()
+}
+
+/// What a comment says behind the marker.
+fn reason(comment: &str) -> Option<String> {
+    let (_, reason) = comment.split_once(MARKER)?;
+    Some(reason.trim().trim_end_matches("-->").trim().to_owned())
+}
+
+/// The fenced blocks of a language: the line of the fence, the text, and the last line with text before the fence.
+fn blocks(page: &str, language: &str) -> Vec<(usize, String, String)> {
+    let mut found = Vec::new();
+    let mut before = String::new();
+    let mut lines = page.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        let fence = ["```", "~~~"].into_iter().find(|fence| line.starts_with(fence));
+        if let Some(fence) = fence {
+            let inside = lines.by_ref().map(|(_, line)| line);
+            let text: Vec<&str> = inside.take_while(|line| *line != fence).collect();
+            if line.trim_start_matches(fence).trim() == language {
+                found.push((index + 1, text.join("\n") + "\n", before.clone()));
+            }
+        }
+        if !line.trim().is_empty() {
+            line.clone_into(&mut before);
+        }
+    }
+    found
+}
+
+/// The files in the folders of `corefiles/`, by their paths from there: what its Corefiles import and read.
+fn imported_files() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(root().join("corefiles")).expect("the folder of Corefiles");
+    let folders = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| files_in(&shown(&folder)));
+    let named = |path: PathBuf| {
+        (
+            shown(&path).trim_start_matches("corefiles/").to_owned(),
+            read(&path),
+        )
+    };
+    files.map(named).collect()
+}
+
+/// Does what `catena check` does.
+fn build(text: &str, registry: &Registry) -> Result<(), String> {
+    let corefile = parse(text, registry)?;
+    let context = BuildContext {
+        registry,
+        shared: &Shared::default(),
+        previous: &Handover::default(),
+        counters: &Arc::new(Counters::new(1)),
+        log: &LogSink::captured().0,
+        workers: 1,
+        default_port: 53,
+        folder: root().join("corefiles"),
+    };
+    config::build(&corefile, &context)
+        .map(drop)
+        .map_err(|errors| errors.to_string())
+}
+
+fn parse(text: &str, registry: &Registry) -> Result<Corefile, String> {
+    let known = registry.names();
+    let rules = Rules::new(&known).with_unavailable(registry.planned());
+    // What samples import lies beside those in `corefiles/`.
+    let input = Input::new("Corefile", text.as_bytes()).at(root().join("corefiles/Corefile"));
+    Corefile::parse(&input, &rules).map_err(|errors| errors.to_string())
+}
+
+/// Puts free ports in the places of those that the keys name, the same for the same.
+fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
+    let corefile = parse(text, registry)?;
+    let mut ports: Vec<u16> = Vec::new();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for block in &corefile.blocks {
+        let read = keys(&block.keys, 0).map_err(|errors| errors.to_string())?;
+        let named = |key: &&Key| key.port != 0 && key.span.imports.is_none();
+        let mut done = Vec::new();
+        // From the right, so that the columns to the left stay what they are.
+        for key in read.iter().filter(named).rev() {
+            // A network stands for several keys with one place.
+            if done.contains(&(key.span.line, key.span.column)) {
+                continue;
+            }
+            done.push((key.span.line, key.span.column));
+            let number = ports
+                .iter()
+                .position(|port| *port == key.port)
+                .unwrap_or_else(|| {
+                    ports.push(key.port);
+                    ports.len() - 1
+                });
+            let line = &mut lines[key.span.line as usize - 1];
+            let end: usize = line
+                .chars()
+                .take((key.span.column + key.span.len) as usize - 1)
+                .map(char::len_utf8)
+                .sum();
+            let port = key.port.to_string();
+            assert_eq!(line.get(end - port.len()..end), Some(port.as_str()), "{line}");
+            line.replace_range(end - port.len()..end, &format!("@P{}@", number + 1));
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+fn files_in(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).expect(folder);
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
