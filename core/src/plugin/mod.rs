@@ -81,7 +81,7 @@ pub use lifecycle::{Lifecycle, StartContext, StartError, StopReason};
 pub use outcome::{AtOnce, MessageSource, Outcome, TransferStream};
 pub use panics::{PanicPolicy, install_panic_hook};
 pub use services::{
-    Autopath, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent, TapKind,
+    Autopath, CachePurge, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent, TapKind,
     Transferer,
 };
 pub use settings::{BlockSettings, ListenHost, Timeouts, ViewFilter};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{PluginError, TransferStream};
-use crate::message::{Rcode, Request, Zone};
+use crate::message::{QName, Rcode, Request, Zone};
 
 /// The services of one server block.
 ///
@@ -106,6 +106,20 @@ pub trait Transferer: Send + Sync + 'static {
 pub trait Autopath: Send + Sync + 'static {
     /// The search domains, the first to try first; `None` for a client that it does not know.
     fn search_path(&self, request: &Request) -> Option<Vec<Zone>>;
+}
+
+/// A plugin that keeps answers for later queries, and can forget them.
+///
+/// A plugin whose answers change before their TTL ends, as when a service is registered over an API, calls this for
+/// what it changed, so that the next query sees the change. A name is forgotten with all its types and with its
+/// negative answers: one that was NXDOMAIN resolves at once. It must not wait for queries.
+pub trait CachePurge: Send + Sync + 'static {
+    /// Forgets what is kept for this name, and for no other.
+    fn purge_name(&self, name: &QName);
+    /// Forgets what is kept for the zone's apex and all names below it.
+    fn purge_zone(&self, zone: &Zone);
+    /// Forgets everything.
+    fn purge_all(&self);
 }
 
 /// A message that a plugin sent or received, for taps.
