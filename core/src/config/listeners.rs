@@ -34,26 +34,16 @@ impl ListenAddress {
         self.socket.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     }
 
-    /// The line that the start prints for a zone here.
-    pub(super) fn startup_line(&self, zone: &str) -> String {
+    /// The line that the start prints for a zone here; `host` is the address as `bind` gives it, if it does.
+    pub(super) fn startup_line(&self, zone: &str, host: Option<&str>) -> String {
         let scheme = match self.scheme {
             Scheme::Dns => String::new(),
             other => format!("{other}://"),
         };
         let port = self.socket.port();
-        if self.is_wildcard() {
-            format!("{scheme}{zone}:{port}")
-        } else {
-            format!("{scheme}{zone}:{port} on {}", self.host())
-        }
-    }
-
-    fn host(&self) -> String {
-        match self.socket {
-            SocketAddr::V6(address) if address.scope_id() != 0 => {
-                format!("{}%{}", address.ip(), address.scope_id())
-            }
-            address => address.ip().to_string(),
+        match host {
+            None => format!("{scheme}{zone}:{port}"),
+            Some(host) => format!("{scheme}{zone}:{port} on {host}"),
         }
     }
 }
@@ -88,6 +78,7 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                 let address = ListenAddress::new(key.scheme, host, key.port);
                 let listener = listeners.entry(address).or_insert_with(|| PlannedListener {
                     address,
+                    host: host.map(|host| host.text.clone()),
                     sites: Vec::new(),
                     sockets: block.settings.sockets,
                     timeouts: block.settings.timeouts,

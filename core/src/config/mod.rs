@@ -58,6 +58,8 @@ impl std::fmt::Debug for PlannedBlock {
 pub struct PlannedListener {
     /// Scheme and socket address.
     pub address: ListenAddress,
+    /// The address as `bind` gives it; `None` where the listener is on all addresses.
+    pub host: Option<String>,
     /// The zones on it, in the order of the Corefile.
     pub sites: Vec<Site>,
     /// Sockets to open; `None` is one for each worker.
@@ -83,7 +85,7 @@ impl PlannedListener {
                     "Warning: Domain {zone:?} does not follow RFC1035 preferred syntax"
                 ));
             }
-            lines.push(self.address.startup_line(zone));
+            lines.push(self.address.startup_line(zone, self.host.as_deref()));
         }
         lines
     }

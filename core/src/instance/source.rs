@@ -79,13 +79,19 @@ impl CorefileSource {
             return Ok(corefile);
         }
         let default = Self::built_in(default_port).parse(&rules)?;
-        Ok(Corefile { blocks: default.blocks, ..corefile })
+        Ok(Corefile {
+            blocks: default.blocks,
+            ..corefile
+        })
     }
 
     /// What is served where no Corefile says anything: every name, answered by *whoami*, with *log*.
     #[must_use]
     pub fn built_in(default_port: u16) -> Self {
-        Self::text("Corefile", format!(".:{default_port} {{\n    whoami\n    log\n}}\n"))
+        Self::text(
+            "Corefile",
+            format!(".:{default_port} {{\n    whoami\n    log\n}}\n"),
+        )
     }
 
     /// Reads it and tells whether it is another one than before; see [`Corefile::fingerprint`].

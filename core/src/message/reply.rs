@@ -181,6 +181,17 @@ impl Names {
         if wire_len(name) != Some(name.len()) {
             return false;
         }
+        // A name with one label in front of the question's, as that of an SRV record, needs no table either.
+        let below = usize::from(name[0]) + 1;
+        if self.table.is_none()
+            && name.len() > below + 1
+            && u16_at(wire, 4) != 0
+            && wire.get(HEADER_LEN..HEADER_LEN + name.len() - below) == Some(&name[below..])
+        {
+            wire.extend_from_slice(&name[..below]);
+            wire.extend_from_slice(&[0xc0, HEADER_LEN as u8]);
+            return true;
+        }
         let table = self.table.get_or_insert_with(|| {
             let mut table = Compressor::new();
             note_question(wire, &mut table);

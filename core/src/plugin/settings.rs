@@ -50,7 +50,7 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// Between two queries of a connection; 10 seconds by default.
     pub idle: Option<Duration>,
-    /// Queries on one connection before it is closed; without limit by default.
+    /// Queries on one connection before it is closed; without limit by default, and so with `usize::MAX`.
     pub max_queries: Option<usize>,
 }
 

@@ -43,11 +43,11 @@ fn time(option: &Directive) -> Result<Duration, ConfigError> {
     time.ok_or_else(|| value.expected("a duration from 1s to 24h"))
 }
 
-/// None is no limit.
+/// The largest number is no limit: it lifts that of an earlier block on the same listener.
 fn max_queries(option: &Directive) -> Result<Option<usize>, ConfigError> {
     let value: &Token = option.one_arg("MAXIMUM")?;
     match value.as_str().parse::<isize>() {
-        Ok(-1) => Ok(None),
+        Ok(-1) => Ok(Some(usize::MAX)),
         Ok(number) if number > 0 => Ok(Some(number.unsigned_abs())),
         _ => {
             let error = value.error(format!("maxtcpqueries is `{value}`"));
@@ -84,7 +84,13 @@ mod tests {
                 None,
             ),
             ("timeouts {\n maxtcpqueries 128\n}", None, None, None, Some(128)),
-            ("timeouts {\n maxtcpqueries -1\n}", None, None, None, None),
+            (
+                "timeouts {\n maxtcpqueries -1\n}",
+                None,
+                None,
+                None,
+                Some(usize::MAX),
+            ),
             ("timeouts {\n read 2s\n read 3s\n}", seconds(3), None, None, None),
             (
                 "timeouts {\n read 2s\n}\ntimeouts {\n write 3s\n}",
@@ -98,7 +104,7 @@ mod tests {
                 None,
                 None,
                 None,
-                None,
+                Some(usize::MAX),
             ),
         ] {
             let want = Timeouts {
