@@ -32,34 +32,19 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Why an exchange with an upstream ended without an answer.
+/// Why an exchange with an upstream ended without an answer. It is small, since it is part of what travels with each
+/// query.
 ///
 /// The texts are those of Go's network library, which operators of CoreDNS know and match in their logs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
     /// No answer came in time.
-    #[error("read {protocol} {path}: i/o timeout")]
-    Timeout {
-        /// How it was asked.
-        protocol: Protocol,
-        /// Between which addresses.
-        path: Path,
-    },
+    #[error("read {}: i/o timeout", .0)]
+    Timeout(Box<Route>),
     /// The system or the other side refused.
-    #[error("{step} {protocol} {path}: {call}: {cause}")]
-    Network {
-        /// What was tried: `dial`, `read` or `write`.
-        step: &'static str,
-        /// How it was asked.
-        protocol: Protocol,
-        /// Between which addresses.
-        path: Path,
-        /// The system call.
-        call: &'static str,
-        /// What the system said.
-        cause: String,
-    },
+    #[error(transparent)]
+    Network(Box<NetworkError>),
     /// The upstream closed the connection.
     #[error("EOF")]
     Closed,
@@ -74,38 +59,49 @@ pub enum ExchangeError {
     NoRandomness(#[from] NoRandomness),
 }
 
+/// What the system said when something was tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{step} {route}: {call}: {cause}")]
+#[non_exhaustive]
+pub struct NetworkError {
+    /// What was tried: `dial`, `read` or `write`.
+    pub step: &'static str,
+    /// How the upstream was asked.
+    pub route: Route,
+    /// The system call.
+    pub call: &'static str,
+    /// The system's words.
+    pub cause: String,
+}
+
 impl ExchangeError {
-    pub(crate) fn network(
-        step: &'static str,
-        protocol: Protocol,
-        path: Path,
-        call: &'static str,
-        cause: &io::Error,
-    ) -> Self {
-        Self::Network {
+    pub(crate) fn network(step: &'static str, route: Route, call: &'static str, cause: &io::Error) -> Self {
+        Self::Network(Box::new(NetworkError {
             step,
-            protocol,
-            path,
+            route,
             call,
             cause: reason(cause),
-        }
+        }))
     }
 }
 
-/// The ends of a connection.
+/// How an upstream was asked, and between which addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Path {
+#[non_exhaustive]
+pub struct Route {
+    /// Over UDP or TCP.
+    pub protocol: Protocol,
     /// This end, where it is known.
     pub local: Option<SocketAddr>,
     /// The upstream.
     pub peer: SocketAddr,
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.local {
-            Some(local) => write!(f, "{local}->{}", self.peer),
-            None => self.peer.fmt(f),
+            Some(local) => write!(f, "{} {local}->{}", self.protocol, self.peer),
+            None => write!(f, "{} {}", self.protocol, self.peer),
         }
     }
 }
@@ -125,24 +121,28 @@ mod tests {
 
     #[test]
     fn errors_read_as_those_of_go() {
-        let path = Path {
-            local: "192.0.2.1:4000".parse().ok(),
+        let local = "192.0.2.1:4000".parse().ok();
+        let route = Route {
+            protocol: Protocol::Udp,
+            local,
             peer: "192.0.2.53:53".parse().unwrap(),
         };
-        let timeout = ExchangeError::Timeout {
-            protocol: Protocol::Udp,
-            path,
-        };
+        let timeout = ExchangeError::Timeout(Box::new(route));
         assert_eq!(
             timeout.to_string(),
             "read udp 192.0.2.1:4000->192.0.2.53:53: i/o timeout"
         );
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let dial = Path { local: None, ..path };
-        let refused = ExchangeError::network("dial", Protocol::Tcp, dial, "connect", &refused);
+        let dial = Route {
+            protocol: Protocol::Tcp,
+            local: None,
+            ..route
+        };
+        let refused = ExchangeError::network("dial", dial, "connect", &refused);
         assert_eq!(
             refused.to_string(),
             "dial tcp 192.0.2.53:53: connect: connection refused"
         );
+        assert!(size_of::<ExchangeError>() <= 16);
     }
 }

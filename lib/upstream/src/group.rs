@@ -10,7 +10,6 @@ use std::time::Duration;
 use catena_core::message::Response;
 use catena_core::worker::PerWorker;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::error::{ExchangeError, Protocol};
 use crate::health::Shared;
@@ -192,11 +191,7 @@ impl Group {
             Ok(ticket) => State::Waiting(ticket),
             Err(error) => State::Failed(error),
         };
-        Exchange {
-            local,
-            state,
-            begun: Instant::now(),
-        }
+        Exchange { local, state }
     }
 }
 
@@ -255,7 +250,6 @@ pub enum Event {
 pub struct Exchange<'g> {
     local: &'g Arc<Mutex<Local>>,
     state: State,
-    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -322,7 +316,7 @@ impl Exchange<'_> {
             Ok(reply) => Event::Answer(Answer {
                 response: reply.response,
                 protocol: reply.protocol,
-                elapsed: self.begun.elapsed(),
+                elapsed: reply.elapsed,
             }),
             Err(error) => Event::Failed(error),
         })

@@ -45,6 +45,6 @@ mod twins;
 mod udp;
 mod wire;
 
-pub use error::{ExchangeError, Path, Protocol};
+pub use error::{ExchangeError, NetworkError, Protocol, Route};
 pub use group::{Answer, Event, Exchange, Group, MAX_WAITING, Observer, Options, ProbeOptions, Target};
 pub use lookup::{LookupError, lookup_host};

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::error::{ExchangeError, Path, Protocol};
+use crate::error::{ExchangeError, Protocol, Route};
 use crate::group::MAX_WAITING;
 use crate::health::Shared;
 use crate::rtt::RoundTrip;
@@ -161,7 +161,8 @@ impl Local {
         };
         let upstream = slot.upstream;
         let pool = &mut self.pools[upstream];
-        pool.round_trip.add(now.saturating_duration_since(slot.sent));
+        let elapsed = now.saturating_duration_since(slot.sent);
+        pool.round_trip.add(elapsed);
         pool.heard = Some(now);
         self.shared.answered(upstream, now);
         if let Way::Tcp(index) = slot.way {
@@ -169,7 +170,12 @@ impl Local {
             let id = slot.id;
             pool.tcp.finish(index, id, Some(now));
         }
-        self.end(ticket, Ok(Reply { response, protocol }), woken);
+        let reply = Reply {
+            response,
+            protocol,
+            elapsed,
+        };
+        self.end(ticket, Ok(reply), woken);
     }
 
     /// No answer came in time.
@@ -178,13 +184,13 @@ impl Local {
             return;
         };
         let (upstream, way, sent) = (slot.upstream, slot.way, slot.sent);
-        let path = self.path(upstream, way);
         let protocol = if matches!(way, Way::Tcp(_)) {
             Protocol::Tcp
         } else {
             Protocol::Udp
         };
-        self.end(ticket, Err(ExchangeError::Timeout { protocol, path }), woken);
+        let route = self.route(upstream, protocol, way);
+        self.end(ticket, Err(ExchangeError::Timeout(Box::new(route))), woken);
         if let Way::Tcp(index) = way {
             self.pools[upstream].tcp.timed_out(index, sent);
         }
@@ -275,14 +281,15 @@ impl Local {
         }
     }
 
-    fn path(&self, upstream: usize, way: Way) -> Path {
+    fn route(&self, upstream: usize, protocol: Protocol, way: Way) -> Route {
         let pool = &self.pools[upstream];
         let local = match way {
             Way::Udp(index) => pool.udp.local_address(index),
             Way::Tcp(index) => pool.tcp.get(index).and_then(|connection| connection.local),
             Way::None => None,
         };
-        Path {
+        Route {
+            protocol,
             local,
             peer: self.shared.upstreams[upstream].target.address,
         }

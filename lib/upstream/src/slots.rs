@@ -1,6 +1,7 @@
 //! The queries that wait for an answer, each in a slot that its future looks into.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use catena_core::message::Response;
 use tokio::time::Instant;
@@ -57,6 +58,7 @@ pub(crate) enum Phase {
 pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) protocol: Protocol,
+    pub(crate) elapsed: Duration,
 }
 
 /// How a query went out.

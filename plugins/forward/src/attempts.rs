@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::policy::Order;
 
 /// No new attempt is made later than this after the query came, since the client has gone by then.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Failed attempts for each upstream, unless the Corefile says how many there may be in all.
 const ATTEMPTS_PER_UPSTREAM: u64 = 2;
@@ -51,11 +51,11 @@ impl<'a> Attempts<'a> {
     }
 
     /// Whether there may be another attempt.
-    pub(crate) fn may_go_on(&self) -> bool {
-        self.limit == 0 || self.failed < self.limit
+    pub(crate) fn may_go_on(&self, request: &Request) -> bool {
+        (self.limit == 0 || self.failed < self.limit) && request.received().elapsed() < PATIENCE
     }
 
-    /// Whether so many failed that the query is lost.
+    /// An attempt failed.
     pub(crate) fn count_failure(&mut self) {
         self.failed += 1;
     }
@@ -100,37 +100,48 @@ impl<'a> Attempts<'a> {
             .find(|&other| other != upstream && self.group.is_fine(other))
     }
 
-    /// Asks an upstream, and another one too if the first falls silent while the query waits. Gives back who answered.
-    pub(crate) async fn ask(
+    /// Waits for the answer of an upstream that was asked. If it falls silent meanwhile, another one is asked too.
+    /// Gives back who answered.
+    pub(crate) async fn answer(
         &mut self,
-        upstream: usize,
+        mut sent: Sent<'_>,
         request: &Request,
-        protocol: Protocol,
+        event: Option<Event>,
     ) -> Result<(usize, Answer), ExchangeError> {
-        let mut exchange = self.group.exchange(upstream, request.wire(), protocol);
-        let first = match exchange.event().await {
+        let event = match event {
+            Some(event) => event,
+            None => sent.exchange.event().await,
+        };
+        let upstream = sent.upstream;
+        let answer = match event {
             Event::Answer(answer) => Ok((upstream, answer)),
             Event::Failed(error) => Err(error),
             Event::Silence => match self.other_than(upstream) {
                 Some(other) if !self.moved => {
                     self.moved = true;
-                    let second = self.group.exchange(other, request.wire(), protocol);
-                    return self.race([(upstream, exchange), (other, second)]).await;
+                    let second = self.send(other, request, sent.protocol);
+                    return self.race([sent, second]).await;
                 }
-                _ => exchange.answer().await.map(|answer| (upstream, answer)),
+                _ => sent.exchange.answer().await.map(|answer| (upstream, answer)),
             },
         };
-        if first.is_err() {
+        if answer.is_err() {
             self.group.failed(upstream);
         }
-        first
+        answer
+    }
+
+    /// Asks an upstream.
+    pub(crate) fn send(&self, upstream: usize, request: &Request, protocol: Protocol) -> Sent<'a> {
+        Sent {
+            upstream,
+            protocol,
+            exchange: self.group.exchange(upstream, request.wire(), protocol),
+        }
     }
 
     /// Waits for the first answer of two.
-    async fn race(
-        &mut self,
-        mut exchanges: [(usize, Exchange<'_>); 2],
-    ) -> Result<(usize, Answer), ExchangeError> {
+    async fn race(&mut self, mut exchanges: [Sent<'_>; 2]) -> Result<(usize, Answer), ExchangeError> {
         let mut failures = 0;
         loop {
             let (upstream, event) = poll_fn(|context| poll_either(&mut exchanges, context)).await;
@@ -149,13 +160,17 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn poll_either(
-    exchanges: &mut [(usize, Exchange<'_>); 2],
-    context: &mut Context<'_>,
-) -> Poll<(usize, Event)> {
-    for (upstream, exchange) in exchanges {
-        if let Poll::Ready(event) = exchange.poll_event(context) {
-            return Poll::Ready((*upstream, event));
+/// A query on its way to an upstream.
+pub(crate) struct Sent<'g> {
+    pub(crate) upstream: usize,
+    pub(crate) protocol: Protocol,
+    pub(crate) exchange: Exchange<'g>,
+}
+
+fn poll_either(exchanges: &mut [Sent<'_>; 2], context: &mut Context<'_>) -> Poll<(usize, Event)> {
+    for sent in exchanges {
+        if let Poll::Ready(event) = sent.exchange.poll_event(context) {
+            return Poll::Ready((sent.upstream, event));
         }
     }
     Poll::Pending

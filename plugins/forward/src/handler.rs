@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use catena_core::message::{QName, Rcode, Request, Response};
@@ -11,9 +11,9 @@ use catena_core::plugin::{
     Lifecycle, Next, Outcome, Plugin, PluginError, StartContext, StartError, Tap, TapEvent, TapKind,
 };
 use catena_metrics::Registry;
-use catena_upstream::{ExchangeError, Group, Protocol, Target};
+use catena_upstream::{Answer, Event, ExchangeError, Group, Protocol, Target};
 
-use crate::attempts::{Attempts, PATIENCE};
+use crate::attempts::{Attempts, Sent};
 use crate::config::Config;
 use crate::metrics::{Counting, Metrics};
 use crate::target;
@@ -94,31 +94,28 @@ impl Forward {
         Err(PluginError::bare(NAME, message).with_rcode(Rcode::REFUSED))
     }
 
-    /// Asks upstreams until one gives an answer that stands.
-    async fn resolve(&self, upstreams: &Upstreams, request: &Request) -> Result<Response, PluginError> {
-        let Upstreams { group, metrics } = upstreams;
-        let order = self
-            .config
-            .policy
-            .order(group.len())
-            .map_err(|error| failure(&error.into()))?;
-        let mut attempts = Attempts::new(&self.config, group, metrics, order);
-        let begun = Instant::now();
+    /// Goes on with a query whose first attempt did not simply give the answer, until one stands.
+    async fn carry_on(
+        &self,
+        upstreams: &Upstreams,
+        request: &Request,
+        mut attempts: Attempts<'_>,
+        first: (Sent<'_>, Event),
+    ) -> Result<Response, PluginError> {
         let mut denials = 0;
         let mut last_error = None;
-        while attempts.may_go_on() && begun.elapsed() < PATIENCE {
-            let Some(upstream) = attempts.next_upstream() else {
-                break;
-            };
-            match self.ask(&mut attempts, upstream, request, upstreams).await {
+        let (mut sent, mut event) = (first.0, Some(first.1));
+        loop {
+            match self
+                .attempt(upstreams, request, &mut attempts, sent, event.take())
+                .await
+            {
                 Ok(response) => {
-                    if self.config.failover.contains(&response.rcode()) {
-                        denials += 1;
-                        if denials < group.len() {
-                            continue;
-                        }
+                    denials += 1;
+                    // When all upstreams deny it, the last denial stands.
+                    if !self.config.failover.contains(&response.rcode()) || denials >= upstreams.group.len() {
+                        return Ok(response);
                     }
-                    return Ok(response);
                 }
                 Err(error @ ExchangeError::Malformed) => {
                     return Err(failure(&error).with_rcode(Rcode::FORMERR));
@@ -128,65 +125,85 @@ impl Forward {
                     attempts.count_failure();
                 }
             }
+            let next = if attempts.may_go_on(request) {
+                attempts.next_upstream()
+            } else {
+                None
+            };
+            let Some(upstream) = next else { break };
+            sent = attempts.send(upstream, request, self.protocol(request));
         }
-        Err(last_error.map_or_else(
-            || PluginError::bare(NAME, "no healthy proxies"),
-            |error| failure(&error),
-        ))
+        Err(last_error.map_or_else(no_healthy, |error| failure(&error)))
     }
 
-    /// Asks one upstream, over TCP too if the answer does not fit into a datagram and `prefer_udp` is set.
-    async fn ask(
+    /// Waits for one upstream's answer; asks over TCP too if it does not fit into a datagram and `prefer_udp` is set.
+    async fn attempt(
         &self,
-        attempts: &mut Attempts<'_>,
-        upstream: usize,
-        request: &Request,
         upstreams: &Upstreams,
+        request: &Request,
+        attempts: &mut Attempts<'_>,
+        mut sent: Sent<'_>,
+        mut event: Option<Event>,
     ) -> Result<Response, ExchangeError> {
-        let mut protocol = self.protocol(request);
         loop {
-            let asked_at = self.taps().map(|_| SystemTime::now());
-            let (upstream, answer) = attempts.ask(upstream, request, protocol).await?;
-            let mut response = answer.response;
-            response.set_id(request.id());
-            upstreams
-                .metrics
-                .answered(upstream, response.rcode(), answer.elapsed);
-            if let Some(asked_at) = asked_at {
-                self.tap(request, &response, upstreams.group.address(upstream), asked_at);
+            let protocol = sent.protocol;
+            let (upstream, answer) = attempts.answer(sent, request, event.take()).await?;
+            let response = self.take(upstreams, request, upstream, answer);
+            if !self.wants_tcp(&response, protocol) {
+                return Ok(response);
             }
-            if response.tc() && protocol == Protocol::Udp && self.config.prefer_udp {
-                protocol = Protocol::Tcp;
-                continue;
-            }
-            return Ok(response);
+            sent = attempts.send(upstream, request, Protocol::Tcp);
         }
+    }
+
+    /// Makes an upstream's answer the client's.
+    fn take(&self, upstreams: &Upstreams, request: &Request, upstream: usize, answer: Answer) -> Response {
+        let Answer {
+            mut response,
+            elapsed,
+            ..
+        } = answer;
+        response.set_id(request.id());
+        upstreams.metrics.answered(upstream, response.rcode(), elapsed);
+        if let Some(taps) = self.taps() {
+            let now = SystemTime::now();
+            let peer = upstreams.group.address(upstream);
+            let asked = now.checked_sub(elapsed).unwrap_or(now);
+            for tap in taps {
+                let query = TapEvent {
+                    kind: TapKind::ForwarderQuery,
+                    wire: request.wire(),
+                    peer,
+                    at: asked,
+                };
+                tap.tap(request, query);
+                let kind = TapKind::ForwarderResponse;
+                tap.tap(
+                    request,
+                    TapEvent {
+                        kind,
+                        wire: response.wire(),
+                        peer,
+                        at: now,
+                    },
+                );
+            }
+        }
+        response
+    }
+
+    /// Whether the query is to be asked again over TCP, since its answer did not fit into a datagram.
+    fn wants_tcp(&self, response: &Response, protocol: Protocol) -> bool {
+        response.tc() && protocol == Protocol::Udp && self.config.prefer_udp
     }
 
     fn taps(&self) -> Option<&[Arc<dyn Tap>]> {
         self.taps.get().filter(|taps| !taps.is_empty()).map(Vec::as_slice)
     }
 
-    fn tap(&self, request: &Request, response: &Response, peer: SocketAddr, asked_at: SystemTime) {
-        for tap in self.taps().unwrap_or_default() {
-            let query = TapEvent {
-                kind: TapKind::ForwarderQuery,
-                wire: request.wire(),
-                peer,
-                at: asked_at,
-            };
-            tap.tap(request, query);
-            let kind = TapKind::ForwarderResponse;
-            tap.tap(
-                request,
-                TapEvent {
-                    kind,
-                    wire: response.wire(),
-                    peer,
-                    at: SystemTime::now(),
-                },
-            );
-        }
+    /// Whether a first answer is the one for the client.
+    fn stands(&self, response: &Response, protocol: Protocol) -> bool {
+        !self.config.failover.contains(&response.rcode()) && !self.wants_tcp(response, protocol)
     }
 
     /// Whether another `forward` behind this one is to answer instead.
@@ -214,7 +231,23 @@ impl Plugin for Forward {
             ));
         };
         let _permit = self.enter(&upstreams.metrics)?;
-        let response = self.resolve(upstreams, request).await?;
+        let order = self
+            .config
+            .policy
+            .order(upstreams.group.len())
+            .map_err(|error| failure(&error.into()))?;
+        let mut attempts = Attempts::new(&self.config, &upstreams.group, &upstreams.metrics, order);
+        let Some(upstream) = attempts.next_upstream() else {
+            return Err(no_healthy());
+        };
+        let mut sent = attempts.send(upstream, request, self.protocol(request));
+        let response = match sent.exchange.event().await {
+            Event::Answer(answer) if self.stands(&answer.response, sent.protocol) => {
+                self.take(upstreams, request, upstream, answer)
+            }
+            // The rest is rare, and apart so that it does not make the common case's future large.
+            event => Box::pin(self.carry_on(upstreams, request, attempts, (sent, event))).await?,
+        };
         if next.plugin_name() == Some(NAME) && self.passes_on(&response) {
             return next.run(request).await;
         }
@@ -251,6 +284,10 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn no_healthy() -> PluginError {
+    PluginError::bare(NAME, "no healthy proxies")
 }
 
 fn failure(error: &ExchangeError) -> PluginError {

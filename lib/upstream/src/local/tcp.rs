@@ -122,10 +122,10 @@ impl Local {
         }
         let again = !matches!(end, End::Dial(_)) && pool.tcp.is_kept(index);
         let waiting = pool.tcp.slots_of(index);
-        let path = local.path(upstream, Way::Tcp(index));
+        let route = local.route(upstream, Protocol::Tcp, Way::Tcp(index));
         let error = match end {
-            End::Dial(error) => ExchangeError::network("dial", Protocol::Tcp, path, "connect", error),
-            End::Broken(error) => ExchangeError::network("read", Protocol::Tcp, path, "read", error),
+            End::Dial(error) => ExchangeError::network("dial", route, "connect", error),
+            End::Broken(error) => ExchangeError::network("read", route, "read", error),
             End::Closed => ExchangeError::Closed,
         };
         local.pools[upstream].tcp.close(index);

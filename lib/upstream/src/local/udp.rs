@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Local;
 use crate::clock::HOLD;
-use crate::error::{ExchangeError, Path, Protocol};
+use crate::error::{ExchangeError, Protocol, Route};
 use crate::receive;
 use crate::slots::{Ticket, Way};
 use crate::stream::Place;
@@ -55,15 +55,9 @@ impl Local {
             }
         }
         let Err(error) = sent else { return Ok(()) };
-        let path = self.path(upstream, Way::Udp(index));
+        let route = self.route(upstream, Protocol::Udp, Way::Udp(index));
         self.pools[upstream].udp.finish(index, id);
-        Err(ExchangeError::network(
-            "write",
-            Protocol::Udp,
-            path,
-            "write",
-            &error,
-        ))
+        Err(ExchangeError::network("write", route, "write", &error))
     }
 
     fn choose_socket(
@@ -96,17 +90,13 @@ impl Local {
             }
             Err(ChooseError::NoRandomness(error)) => Err(error.into()),
             Err(ChooseError::Io(error)) => {
-                let path = Path {
+                let peer = state.target.address;
+                let route = Route {
+                    protocol: Protocol::Udp,
                     local: None,
-                    peer: state.target.address,
+                    peer,
                 };
-                Err(ExchangeError::network(
-                    "dial",
-                    Protocol::Udp,
-                    path,
-                    "connect",
-                    &error,
-                ))
+                Err(ExchangeError::network("dial", route, "connect", &error))
             }
         }
     }
@@ -205,7 +195,7 @@ impl Local {
     }
 
     fn fail_socket(&mut self, upstream: usize, index: u32, error: &io::Error, woken: &mut Vec<Waker>) {
-        let path = self.path(upstream, Way::Udp(index));
+        let route = self.route(upstream, Protocol::Udp, Way::Udp(index));
         for slot in self.pools[upstream].udp.slots_of(index) {
             let Some(ticket) = self.slots.ticket(slot) else {
                 continue;
@@ -216,7 +206,7 @@ impl Local {
                 .get(ticket)
                 .is_some_and(|slot| slot.way == Way::Udp(index))
             {
-                let error = ExchangeError::network("read", Protocol::Udp, path, "read", error);
+                let error = ExchangeError::network("read", route, "read", error);
                 self.end(ticket, Err(error), woken);
             }
         }
