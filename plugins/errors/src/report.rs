@@ -160,6 +160,7 @@ mod tests {
 
     use catena_core::corefile::testing::parse_directives;
     use catena_core::log::Captured;
+    use catena_core::plugin::Shared;
 
     fn reports(rules: &str) -> (Arc<Reports>, Captured) {
         let directives = parse_directives(&format!("errors {{\n{rules}\n}}")).unwrap();
@@ -237,6 +238,21 @@ mod tests {
         let sum = "[INFO] plugin/errors: 3 errors like 'timeout' occurred in last 1s";
         assert_eq!(log.lines(), [first, first, sum]);
         task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_sets_the_watch_going() {
+        let (reports, log) = reports("consolidate 1s timeout");
+        let reporter = Reporter::new(Arc::clone(&reports));
+        let context = StartContext::detached(Shared::default(), LogSink::captured().0);
+        reporter.start(&context).await.unwrap();
+        add(&reports, "timeout");
+        tokio::time::sleep(Duration::from_millis(1001)).await;
+        reporter.stop(StopReason::Reload).await;
+        assert_eq!(
+            log.lines(),
+            ["[ERROR] plugin/errors: 1 errors like 'timeout' occurred in last 1s"]
+        );
     }
 
     #[tokio::test]

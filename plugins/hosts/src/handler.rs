@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use catena_core::message::name::wire_len;
 use catena_core::message::{CLASS_IN, MAX_MESSAGE_LEN, Owner, Rcode, RdataWriter, ReplyBuilder, Request};
-use catena_core::plugin::{Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{AtOnce, Outcome, Plugin};
 
 use crate::config::Config;
 use crate::store::Store;
@@ -58,16 +57,16 @@ impl Hosts {
     }
 }
 
-#[async_trait]
 impl Plugin for Hosts {
     fn name(&self) -> &'static str {
         "hosts"
     }
 
-    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+    #[inline]
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
         match self.answer(request) {
-            Some(outcome) => Ok(outcome),
-            None => next.run(request).await,
+            Some(outcome) => AtOnce::Answer(outcome),
+            None => AtOnce::Pass,
         }
     }
 }
@@ -139,6 +138,7 @@ mod tests {
 
     use catena_core::message::name::{MAX_NAME_LEN, presentation};
     use catena_core::message::{QueryBuilder, RecordView, Response, Transport};
+    use catena_core::plugin::PluginError;
     use catena_core::plugin::testing::{FIXED, TestBlock, set_up};
 
     use crate::PLUGIN;

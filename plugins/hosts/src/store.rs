@@ -136,8 +136,8 @@ impl Store {
 
     /// Takes over what an equal directive knew before a reload of the Corefile, if this one could not read its file.
     fn adopt(&self, previous: &Self) {
-        let mut state = self.file.lock();
         let before = *previous.file.lock();
+        let mut state = self.file.lock();
         if state.seen.is_none() && before.seen.is_some() && self.config == previous.config {
             self.table.store(previous.table.load_full());
             state.seen = before.seen;
@@ -213,8 +213,9 @@ mod tests {
     use std::time::Duration;
 
     use catena_core::corefile::testing::parse_directives;
+    use catena_core::log::LogSink;
     use catena_core::message::Zone;
-    use catena_core::plugin::BlockInfo;
+    use catena_core::plugin::{BlockInfo, Shared};
     use catena_metrics::Registry;
 
     fn store(folder: &Path, text: &str, registry: &Registry) -> Arc<Store> {
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_watch_sees_a_change() {
+    async fn the_file_is_there_at_the_start_and_changes_are_seen_until_the_stop() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.hosts");
         write(&path, "192.0.2.1 a", 1);
@@ -346,8 +347,10 @@ mod tests {
             "hosts x.hosts {\n reload 10ms\n}",
             &Registry::default(),
         );
-        store.refresh();
-        let task = tokio::spawn(watch(Arc::clone(&store)));
+        let refresh = Refresh::new(Arc::clone(&store), None);
+        let context = StartContext::detached(Shared::default(), LogSink::captured().0);
+        refresh.start(&context).await.unwrap();
+        assert_eq!(last_octets(&store, "a"), [1]);
         write(&path, "192.0.2.2 a", 2);
         let changed = async {
             while last_octets(&store, "a") != [2] {
@@ -357,6 +360,26 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), changed)
             .await
             .unwrap();
-        task.abort();
+        let task = refresh.task.lock().as_ref().unwrap().abort_handle();
+        refresh.stop(StopReason::Shutdown).await;
+        while !task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn with_a_reload_time_of_nought_nobody_watches() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("x.hosts"), "192.0.2.1 a", 1);
+        let store = store(
+            folder.path(),
+            "hosts x.hosts {\n reload 0s\n}",
+            &Registry::default(),
+        );
+        let refresh = Refresh::new(Arc::clone(&store), Some(Arc::clone(&store)));
+        let context = StartContext::detached(Shared::default(), LogSink::captured().0);
+        refresh.start(&context).await.unwrap();
+        assert_eq!(last_octets(&store, "a"), [1]);
+        assert!(refresh.task.lock().is_none() && refresh.previous.lock().is_none());
     }
 }
