@@ -2,7 +2,7 @@
 
 mod builder;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -86,8 +86,18 @@ impl TestServer {
     /// As [`TestServer::ask`].
     #[track_caller]
     pub fn ask_on(&self, port: u16, query: impl Into<Query>) -> Answer {
+        self.ask_at(self.address_of(port), query)
+    }
+
+    /// Asks another address and port, as for a server that listens on several.
+    ///
+    /// # Panics
+    ///
+    /// As [`TestServer::ask`].
+    #[track_caller]
+    pub fn ask_at(&self, address: SocketAddr, query: impl Into<Query>) -> Answer {
         let query = query.into();
-        self.exchange(port, &query).unwrap_or_else(|| {
+        self.exchange(address, &query).unwrap_or_else(|| {
             let log = self.logs.lines().join("\n");
             panic!(
                 "no answer to {} ({}); the log:\n{log}",
@@ -100,17 +110,17 @@ impl TestServer {
     /// Asks, and gives nothing when no answer comes within the query's timeout or the connection is closed.
     #[track_caller]
     pub fn try_ask(&self, query: impl Into<Query>) -> Option<Answer> {
-        self.exchange(self.port(), &query.into())
+        self.exchange(self.address(), &query.into())
     }
 
     #[track_caller]
-    fn exchange(&self, port: u16, query: &Query) -> Option<Answer> {
+    fn exchange(&self, address: SocketAddr, query: &Query) -> Option<Answer> {
         let wire = if query.transport() == Transport::Udp {
-            let socket = self.udp(query.source(), port);
+            let socket = udp_to(address, query.source());
             socket.send(&query.to_wire()).expect("a datagram to the server");
             receive(&socket, query.patience())?
         } else {
-            let mut connection = self.connect_to(port);
+            let mut connection = Connection::open(address);
             connection.send(query);
             connection.receive_frame(query.patience())?
         };
@@ -127,7 +137,7 @@ impl TestServer {
     /// There is an answer to the first, or none to the second.
     #[track_caller]
     pub fn assert_silent(&self, query: impl Into<Query>) {
-        let socket = self.udp(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port());
+        let socket = udp_to(self.address(), IpAddr::V4(Ipv4Addr::LOCALHOST));
         socket
             .send(&query.into().to_wire())
             .expect("a datagram to the server");
@@ -145,15 +155,7 @@ impl TestServer {
     /// A UDP socket that is connected to the server.
     #[must_use]
     pub fn udp_socket(&self) -> UdpSocket {
-        self.udp(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port())
-    }
-
-    fn udp(&self, source: IpAddr, port: u16) -> UdpSocket {
-        let socket = UdpSocket::bind((source, 0)).expect("a UDP socket");
-        socket
-            .connect(self.address_of(port))
-            .expect("a way to the server");
-        socket
+        udp_to(self.address(), IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
     /// A TCP connection to `@PORT@`.
@@ -298,8 +300,20 @@ impl Drop for TestServer {
 
 impl Ask for TestServer {
     fn try_ask(&self, query: &Query) -> Option<Answer> {
-        self.exchange(self.port(), query)
+        self.exchange(self.address(), query)
     }
+}
+
+/// A UDP socket that is connected to an address, of which it has the family.
+fn udp_to(address: SocketAddr, source: IpAddr) -> UdpSocket {
+    let source = if address.is_ipv6() == source.is_ipv6() {
+        source
+    } else {
+        IpAddr::V6(Ipv6Addr::LOCALHOST)
+    };
+    let socket = UdpSocket::bind((source, 0)).expect("a UDP socket");
+    socket.connect(address).expect("a way to the server");
+    socket
 }
 
 /// The next datagram.

@@ -24,6 +24,12 @@ fn a_corefile_is_served_over_udp_and_tcp() {
         .ask("a.example.net. A")
         .assert_rcode(Rcode::REFUSED)
         .assert_flags("rd");
+    server
+        .ask_at(
+            SocketAddr::from(([127, 0, 0, 2], server.port())),
+            "a.example.org. A",
+        )
+        .assert_flags("aa rd");
     let mut connection = server.connect();
     connection.send_all([
         Query::from("a.example.org. A +id=1"),
