@@ -544,6 +544,15 @@ impl Request {
         self.message = None;
     }
 
+    /// Sets or clears AD, by which the asker says that it understands it in the answer (RFC 6840, section 5.7).
+    pub fn set_ad(&mut self, on: bool) {
+        let flags = if on { self.flags() | AD } else { self.flags() & !AD };
+        put_u16(&mut self.wire, 2, flags);
+        if self.message.is_some() {
+            self.message = None;
+        }
+    }
+
     /// Changes the DO bit, adding an OPT record if there is none.
     pub fn set_dnssec_ok(&mut self, dnssec_ok: bool) {
         let edns = self.ensure_opt();
