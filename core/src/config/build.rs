@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{BuildContext, Plan, PlannedBlock, listeners};
 use crate::corefile::{
-    Collector, ConfigError, ConfigErrors, Corefile, Directive, Key, Scheme, ServerBlock, keys,
+    Collector, ConfigError, ConfigErrors, Corefile, Directive, Key, Scheme, ServerBlock, fingerprint, keys,
 };
 use crate::plugin::setup::{Build, Environment};
 use crate::plugin::{BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Services, Setup};
@@ -125,6 +125,7 @@ fn set_up(
         workers: context.workers,
         files: &corefile.files,
     };
+    let fingerprint = fingerprint(&block.keys, &block.directives);
     let mut other_classes = false;
     for definition in context.registry.definitions() {
         let directives: Vec<Directive> = block.directives_named(definition.name).cloned().collect();
@@ -132,7 +133,7 @@ fn set_up(
             continue;
         }
         other_classes |= definition.other_classes;
-        let result = run(definition, &directives, info, build, &environment);
+        let result = run(definition, &directives, info, build, &environment, &fingerprint);
         if build.settings.debug {
             // What the plugins behind it say in their setup is wanted already.
             context.log.set_debug(true);
@@ -148,6 +149,7 @@ fn run(
     block: &BlockInfo,
     build: &mut Build,
     environment: &Environment<'_>,
+    fingerprint: &str,
 ) -> Result<(), ConfigErrors> {
     let mut setup = Setup {
         plugin: definition.name,
@@ -155,6 +157,7 @@ fn run(
         block,
         build,
         environment,
+        fingerprint,
     };
     (definition.setup)(&mut setup)
 }

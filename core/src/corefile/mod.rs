@@ -113,6 +113,30 @@ impl Corefile {
     }
 }
 
+/// What tells a server block from another: SHA-512, in hexadecimal digits, of its keys and words, wherever they stand.
+pub(crate) fn fingerprint(keys: &[Token], lines: &[Directive]) -> String {
+    let mut hash = Sha512::new();
+    for key in keys {
+        hash.update(b"\0key\0");
+        hash.update(key.as_bytes());
+    }
+    hash_words(&mut hash, lines);
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash_words(hash: &mut Sha512, lines: &[Directive]) {
+    hash.update(b"\0{");
+    for line in lines {
+        hash.update(b"\0line");
+        for word in line.words() {
+            hash.update(b"\0word\0");
+            hash.update(word.as_bytes());
+        }
+        hash_words(hash, line.options());
+    }
+    hash.update(b"\0}");
+}
+
 fn hash_lines(hash: &mut Sha512, lines: &[Directive]) {
     hash.update(b"\0{");
     for line in lines {

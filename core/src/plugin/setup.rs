@@ -114,6 +114,7 @@ pub struct Setup<'a> {
     pub(crate) block: &'a BlockInfo,
     pub(crate) build: &'a mut Build,
     pub(crate) environment: &'a Environment<'a>,
+    pub(crate) fingerprint: &'a str,
 }
 
 /// What is the same for all setups of one configuration.
@@ -147,6 +148,13 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub fn block(&self) -> &'a BlockInfo {
         self.block
+    }
+
+    /// What tells the block from others: digits that depend on its keys and the words of all its lines, those of imports
+    /// included, and not on where they stand. A block with the same digits as before has not changed.
+    #[must_use]
+    pub fn block_fingerprint(&self) -> &str {
+        self.fingerprint
     }
 
     /// Adds a link to the block's chain, at this plugin's place. Several calls add several links.

@@ -25,7 +25,7 @@ use super::{
     Services, Setup, Shared,
 };
 use crate::corefile::testing::parse_directives;
-use crate::corefile::{ConfigErrors, Directive};
+use crate::corefile::{ConfigErrors, Directive, fingerprint};
 use crate::counters::Counters;
 use crate::log::{Captured, LogSink};
 use crate::message::{CLASS_IN, Owner, Request, Response, Zone};
@@ -107,6 +107,7 @@ pub fn set_up(definitions: &[Definition], text: &str) -> Result<TestBlock, Confi
         workers: WORKERS,
         files: &[],
     };
+    let fingerprint = fingerprint(&[], &directives);
     let mut build = Build::default();
     for definition in definitions {
         let named = |directive: &&Directive| directive.name() == definition.name;
@@ -120,6 +121,7 @@ pub fn set_up(definitions: &[Definition], text: &str) -> Result<TestBlock, Confi
             block: &info,
             build: &mut build,
             environment: &environment,
+            fingerprint: &fingerprint,
         };
         (definition.setup)(&mut setup).map_err(|errors| errors.in_directive(definition.name))?;
     }
