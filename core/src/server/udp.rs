@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,15 +36,12 @@ const LAST_BATCHES: usize = 256;
 
 /// One UDP socket of one worker.
 pub(super) struct UdpPort {
-    socket: UdpSocket,
-    local: std::net::SocketAddr,
+    local: SocketAddr,
     endpoint: Arc<Endpoint>,
     table: LocalTable,
     inbox: Arc<Inbox>,
     received: RecvBatch,
-    sending: SendBatch,
-    /// Answers that wait for room in the send batch.
-    answers: Vec<Outgoing>,
+    outlet: Outlet,
     counters: Arc<Counters>,
     closing: bool,
     /// Batches that are still read when the socket is to close.
@@ -61,17 +59,20 @@ impl UdpPort {
         let local = socket.local_addr()?;
         let inbox = Arc::new(Inbox::default());
         endpoint.register(&inbox);
-        // An end that came before the registration is told to nobody.
+        // It may have been told to close before this socket was there to hear it.
         let closing = endpoint.is_closing();
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
             local,
             table: LocalTable::new(&endpoint),
             endpoint,
             inbox,
             received: RecvBatch::new(BATCH),
-            sending: SendBatch::new(BATCH, Family::of(&local)),
-            answers: Vec::new(),
+            outlet: Outlet {
+                socket: UdpSocket::from_std(socket)?,
+                batch: SendBatch::new(BATCH, Family::of(&local)),
+                waiting: Vec::new(),
+                counters: Arc::clone(&counters),
+            },
             counters,
             closing,
             last_batches: LAST_BATCHES,
@@ -82,8 +83,9 @@ impl UdpPort {
     /// Reads one batch and answers what can be answered at once. Says whether there may be more to read.
     fn receive(&mut self) -> io::Result<bool> {
         let mut count = 0;
-        let read = self.socket.try_io(Interest::READABLE, || {
-            count = self.received.recv(&self.socket)?;
+        let socket = &self.outlet.socket;
+        let read = socket.try_io(Interest::READABLE, || {
+            count = self.received.recv(socket)?;
             // Fewer than fit: the socket is empty, so that the next turn need not ask for nothing.
             if count < BATCH {
                 Err(io::ErrorKind::WouldBlock.into())
@@ -96,71 +98,37 @@ impl UdpPort {
         }
         self.counters.inc(Event::UdpBatch);
         self.counters.add(Event::UdpQuery, count as u64);
-        let received = Instant::now();
-        for index in 0..count {
-            let Some(datagram) = self.received.get(index) else {
-                break;
-            };
+        let now = Instant::now();
+        for datagram in self.received.iter() {
             let Some(peer) = datagram.source else { continue };
-            let mut local = self.local;
-            if let Some(ip) = datagram.local {
-                local.set_ip(ip);
-            }
             let arrival = Arrival {
                 bytes: datagram.bytes,
                 transport: Transport::Udp,
                 peer,
-                local,
-                received,
+                local: at(self.local, datagram.local),
+                received: now,
             };
+            let from = datagram.local;
             match query::begin(&arrival, self.table.get(), &self.counters) {
-                Polled::Answer(request, wire) => {
-                    let outgoing = Outgoing {
-                        wire,
-                        to: peer,
-                        from: datagram.local,
-                        request,
-                    };
-                    push(
-                        &mut self.sending,
-                        &mut self.answers,
-                        &self.socket,
-                        &self.counters,
-                        outgoing,
-                    );
+                Polled::Answer(request, wire) => self.outlet.push(Outgoing {
+                    wire,
+                    to: peer,
+                    from,
+                    request,
+                }),
+                Polled::Waiting(waiting) if self.inbox.waiting() < MAX_WAITING => {
+                    wait(&self.inbox, waiting, (peer, from));
                 }
-                Polled::Waiting(waiting) => {
-                    let back = (peer, datagram.local);
-                    if self.inbox.waiting() < MAX_WAITING {
-                        wait(&self.inbox, waiting, back);
-                    } else {
-                        self.counters.inc(Event::DroppedInFlight);
-                    }
-                }
+                Polled::Waiting(_) => self.counters.inc(Event::DroppedInFlight),
                 Polled::Nothing => {}
             }
         }
         Ok(count == BATCH)
     }
 
-    /// Sends what is ready. Says whether all of it left.
-    fn send(&mut self, context: &mut Context<'_>) -> bool {
-        loop {
-            while !self.sending.is_full() {
-                let Some(outgoing) = self.answers.pop() else { break };
-                fill(&mut self.sending, outgoing);
-            }
-            if self.sending.is_empty() {
-                return true;
-            }
-            if !flush(&mut self.sending, &self.socket, &self.counters) {
-                match self.socket.poll_send_ready(context) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => self.sending.clear(),
-                    Poll::Pending => return false,
-                }
-            }
-        }
+    /// Whether a socket that is to close has nothing left to do.
+    fn is_done(&self) -> bool {
+        self.closing && self.inbox.waiting() == 0 && self.outlet.waiting.is_empty()
     }
 }
 
@@ -169,20 +137,23 @@ impl Future for UdpPort {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.inbox.take(&mut this.answers, context) {
+        if this.inbox.take(&mut this.outlet.waiting, context) {
             this.table.refresh(&this.endpoint);
             this.closing = this.endpoint.is_closing();
         }
         loop {
-            if !this.send(context) {
+            if !this.outlet.send(context) {
                 // The system takes no more: do not read what could not be answered.
                 return Poll::Pending;
             }
             if this.closing && this.last_batches == 0 {
-                let done = this.inbox.waiting() == 0 && this.answers.is_empty();
-                return if done { Poll::Ready(()) } else { Poll::Pending };
+                return if this.is_done() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                };
             }
-            let more = match this.socket.poll_recv_ready(context) {
+            let more = match this.outlet.socket.poll_recv_ready(context) {
                 Poll::Ready(Ok(())) => match this.receive() {
                     Ok(more) => more,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -190,16 +161,14 @@ impl Future for UdpPort {
                     Err(_) => true,
                 },
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending if this.closing && this.inbox.waiting() == 0 && this.answers.is_empty() => {
-                    return Poll::Ready(());
-                }
+                Poll::Pending if this.is_done() => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             };
             if more {
                 if this.closing {
                     this.last_batches -= 1;
                 }
-                this.send(context);
+                this.outlet.send(context);
                 // Let connections and waiting queries have their turn between full batches.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -208,40 +177,75 @@ impl Future for UdpPort {
     }
 }
 
-fn push(
-    sending: &mut SendBatch,
-    answers: &mut Vec<Outgoing>,
-    socket: &UdpSocket,
-    counters: &Counters,
-    outgoing: Outgoing,
-) {
-    if sending.is_full() {
-        flush(sending, socket, counters);
+/// The socket's address, with the one that was asked where the socket is on a wildcard.
+fn at(mut socket: SocketAddr, asked: Option<IpAddr>) -> SocketAddr {
+    if let Some(ip) = asked {
+        socket.set_ip(ip);
     }
-    if sending.is_full() {
-        answers.push(outgoing);
-    } else {
-        fill(sending, outgoing);
-    }
+    socket
 }
 
-fn fill(sending: &mut SendBatch, outgoing: Outgoing) {
-    sending.push(&outgoing.wire, outgoing.to, outgoing.from);
-    query::recycle(outgoing.request, outgoing.wire);
+/// Where answers leave.
+struct Outlet {
+    socket: UdpSocket,
+    batch: SendBatch,
+    /// Answers that wait for room in the batch.
+    waiting: Vec<Outgoing>,
+    counters: Arc<Counters>,
 }
 
-/// Sends the batch. False when the system takes no more for now.
-fn flush(sending: &mut SendBatch, socket: &UdpSocket, counters: &Counters) -> bool {
-    let sent = socket.try_io(Interest::WRITABLE, || sending.send(socket));
-    let (failures, _) = sending.take_failures();
-    if failures > 0 {
-        counters.add(Event::DroppedSend, failures as u64);
+impl Outlet {
+    /// Adds an answer to the batch; a full one is sent before.
+    fn push(&mut self, outgoing: Outgoing) {
+        if self.batch.is_full() {
+            self.flush();
+        }
+        if self.batch.is_full() {
+            self.waiting.push(outgoing);
+        } else {
+            self.fill(outgoing);
+        }
     }
-    sent.is_ok() && sending.is_empty()
+
+    fn fill(&mut self, outgoing: Outgoing) {
+        self.batch.push(&outgoing.wire, outgoing.to, outgoing.from);
+        query::recycle(outgoing.request, outgoing.wire);
+    }
+
+    /// Sends what is ready. Says whether all of it left.
+    fn send(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            while !self.batch.is_full() {
+                let Some(outgoing) = self.waiting.pop() else { break };
+                self.fill(outgoing);
+            }
+            if self.batch.is_empty() {
+                return true;
+            }
+            if !self.flush() {
+                match self.socket.poll_send_ready(context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => self.batch.clear(),
+                    Poll::Pending => return false,
+                }
+            }
+        }
+    }
+
+    /// Sends the batch. False when the system takes no more for now.
+    fn flush(&mut self) -> bool {
+        let (socket, batch) = (&self.socket, &mut self.batch);
+        let sent = socket.try_io(Interest::WRITABLE, || batch.send(socket));
+        let (failures, _) = batch.take_failures();
+        if failures > 0 {
+            self.counters.add(Event::DroppedSend, failures as u64);
+        }
+        sent.is_ok() && self.batch.is_empty()
+    }
 }
 
 /// Lets a query wait as a task of its own.
-fn wait(inbox: &Arc<Inbox>, waiting: Waiting, (to, from): (std::net::SocketAddr, Option<std::net::IpAddr>)) {
+fn wait(inbox: &Arc<Inbox>, waiting: Waiting, (to, from): (SocketAddr, Option<IpAddr>)) {
     inbox.enter();
     let leaving = Leaving {
         inbox: Arc::clone(inbox),
