@@ -118,11 +118,13 @@ fn check_response(mut response: Response) {
     assert!(whole.starts_with(&records(&cut)), "cutting changes records");
 
     let _ = (response.message(), response.min_ttl());
+    response.set_question(request.question());
+    assert!(response.question() == request.question(), "the question is lost");
+    assert_eq!(records(&response), whole, "writing anew changes records");
+    // Names may have pointed anywhere before, also to TTLs; now they point to names.
     response.map_ttls(|record| record.ttl().wrapping_add(1));
     response.set_opt(1232, true);
     response.add_extended_error(1, "x");
-    response.set_question(request.question());
-    assert!(response.question() == request.question(), "the question is lost");
     assert_eq!(records(&response), whole, "patching changes records");
 }
 
@@ -157,6 +159,18 @@ fn records(response: &Response) -> Vec<(u8, String, u16, u16, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_made_of_header_bytes_is_refused() {
+        // An answer whose owner points to the id, which would be a label's length.
+        let mut wire = QueryBuilder::new("a.", 1_u16).expect("a name").id(0x0101).to_wire();
+        wire[2] |= 0x80;
+        wire[7] = 1;
+        wire.extend_from_slice(&[0xc0, 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        assert!(Response::from_wire(wire.clone()).is_err());
+        wire[20] = 12;
+        assert!(Response::from_wire(wire).is_ok());
+    }
 
     #[test]
     fn the_laws_hold_for_messages_of_all_kinds() {

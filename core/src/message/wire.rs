@@ -354,7 +354,8 @@ pub(crate) struct NameSpan {
 
 /// Follows the name at `at` and hands each label, with its length byte, to `visit`.
 ///
-/// Each pointer must lead to before the part of the name in which it stands, so no name is circular.
+/// Each pointer must lead to before the part of the name in which it stands, so no name is circular; and none may lead
+/// into the header, whose bytes change on the way from an upstream to a client.
 #[inline]
 pub(crate) fn walk_name(wire: &[u8], mut at: usize, mut visit: impl FnMut(&[u8])) -> Option<NameSpan> {
     let mut floor = at;
@@ -382,7 +383,7 @@ pub(crate) fn walk_name(wire: &[u8], mut at: usize, mut visit: impl FnMut(&[u8])
             0xc0.. => {
                 let target = usize::from(byte & 0x3f) << 8 | usize::from(*wire.get(at + 1)?);
                 pointers += 1;
-                if target >= floor || pointers > MAX_POINTERS {
+                if !(HEADER_LEN..floor).contains(&target) || pointers > MAX_POINTERS {
                     return None;
                 }
                 end.get_or_insert(at + 2);
