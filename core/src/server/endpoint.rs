@@ -1,6 +1,7 @@
 //! A listen address as all workers see it: what it serves now, and whether it is to end.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -115,29 +116,24 @@ impl Drop for Active {
     }
 }
 
-/// A worker's own handle on the table, so that queries count their references on the worker's cache lines.
-pub(super) struct LocalTable {
-    table: Arc<Table>,
-    local: Arc<Arc<Table>>,
+/// A table with a count of references that only one worker changes.
+pub(super) struct WorkerTable(Arc<Table>);
+
+impl WorkerTable {
+    pub(super) fn new(endpoint: &Endpoint) -> Arc<Self> {
+        Arc::new(Self(endpoint.table()))
+    }
+
+    /// Whether the endpoint has another table by now.
+    pub(super) fn is_stale(&self, endpoint: &Endpoint) -> bool {
+        !endpoint.serves(&self.0)
+    }
 }
 
-impl LocalTable {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
-        let table = endpoint.table();
-        Self {
-            local: Arc::new(Arc::clone(&table)),
-            table,
-        }
-    }
+impl Deref for WorkerTable {
+    type Target = Table;
 
-    /// Takes over the endpoint's table if it has another one now.
-    pub(super) fn refresh(&mut self, endpoint: &Endpoint) {
-        if !endpoint.serves(&self.table) {
-            *self = Self::new(endpoint);
-        }
-    }
-
-    pub(super) fn get(&self) -> &Arc<Arc<Table>> {
-        &self.local
+    fn deref(&self) -> &Table {
+        &self.0
     }
 }

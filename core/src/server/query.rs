@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::table::{Found, Table};
+use super::endpoint::WorkerTable;
+use super::table::Found;
 use crate::counters::{Counters, Event};
 use crate::message::{Admitted, ListenerContext, Policy, Rcode, Request, Transport, admit, error_reply, fit};
 use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
@@ -18,6 +19,7 @@ use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
 const POOLED: usize = 512;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a request moves between the pool and its future as one pointer")]
     static POOL: RefCell<Vec<Box<Request>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -71,7 +73,7 @@ impl Future for Waiting {
 ///
 /// The chain's hops have barriers of their own; the one here is for mistakes of the server's, so that they cost one
 /// query too.
-pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Arc<Counters>) -> Polled {
+pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc<Counters>) -> Polled {
     catch_unwind(AssertUnwindSafe(|| admit_and_run(arrival, table, counters))).unwrap_or_else(|_| {
         recycle(caught(counters), Vec::new());
         Polled::Nothing
@@ -85,7 +87,7 @@ fn caught(counters: &Counters) -> Box<Request> {
     Box::default()
 }
 
-fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Arc<Counters>) -> Polled {
+fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc<Counters>) -> Polled {
     let mut request = take_request();
     let listener = ListenerContext {
         transport: arrival.transport,
@@ -143,7 +145,7 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<Arc<Table>>, counters: &Arc<
 }
 
 /// Runs the chain and makes its outcome fit the transport.
-async fn serve(mut request: Box<Request>, table: Arc<Arc<Table>>, site: usize) -> (Box<Request>, Done) {
+async fn serve(mut request: Box<Request>, table: Arc<WorkerTable>, site: usize) -> (Box<Request>, Done) {
     let site = &table.sites()[site];
     request.set_zone(&site.zone);
     let outcome = site.chain.start().run(&mut request).await;

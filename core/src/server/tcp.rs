@@ -18,10 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-use super::endpoint::{Active, Endpoint};
+use super::endpoint::{Active, Endpoint, WorkerTable};
 use super::inbox::Inbox;
 use super::query::{self, Arrival, Done, Polled, Waiting};
-use super::table::Table;
 use crate::counters::{Counters, Event};
 use crate::message::{Request, Transport, fit};
 use crate::plugin::TransferStream;
@@ -264,7 +263,7 @@ impl Connection {
 
     /// Begins the queries in the whole frames of `bytes`, and says how many bytes they take.
     fn take_frames(&mut self, bytes: &[u8]) -> usize {
-        let table = Arc::new(self.endpoint.table());
+        let table = WorkerTable::new(&self.endpoint);
         let mut used = 0;
         while let Some(frame) = frame(&bytes[used..]) {
             if self.is_full() || self.no_more {
@@ -289,7 +288,7 @@ impl Connection {
         used
     }
 
-    fn begin(&mut self, frame: &[u8], table: &Arc<Arc<Table>>) {
+    fn begin(&mut self, frame: &[u8], table: &Arc<WorkerTable>) {
         let received = std::time::Instant::now();
         let (peer, local) = (self.peer, self.local);
         let arrival = Arrival {

@@ -16,7 +16,7 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::endpoint::{Active, Endpoint, LocalTable};
+use super::endpoint::{Active, Endpoint, WorkerTable};
 use super::inbox::{Inbox, Outgoing};
 use super::query::{self, Arrival, Done, Polled, Waiting};
 use crate::counters::{Counters, Event};
@@ -38,7 +38,7 @@ const LAST_BATCHES: usize = 256;
 pub(super) struct UdpPort {
     local: SocketAddr,
     endpoint: Arc<Endpoint>,
-    table: LocalTable,
+    table: Arc<WorkerTable>,
     inbox: Arc<Inbox>,
     received: RecvBatch,
     outlet: Outlet,
@@ -63,7 +63,7 @@ impl UdpPort {
         let closing = endpoint.is_closing();
         Ok(Self {
             local,
-            table: LocalTable::new(&endpoint),
+            table: WorkerTable::new(&endpoint),
             endpoint,
             inbox,
             received: RecvBatch::new(BATCH),
@@ -109,7 +109,7 @@ impl UdpPort {
                 received: now,
             };
             let from = datagram.local;
-            match query::begin(&arrival, self.table.get(), &self.counters) {
+            match query::begin(&arrival, &self.table, &self.counters) {
                 Polled::Answer(request, wire) => self.outlet.push(Outgoing {
                     wire,
                     to: peer,
@@ -138,7 +138,9 @@ impl Future for UdpPort {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if this.inbox.take(&mut this.outlet.waiting, context) {
-            this.table.refresh(&this.endpoint);
+            if this.table.is_stale(&this.endpoint) {
+                this.table = WorkerTable::new(&this.endpoint);
+            }
             this.closing = this.endpoint.is_closing();
         }
         loop {

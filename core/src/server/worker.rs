@@ -17,6 +17,12 @@ use crate::counters::{Counters, Event};
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Turns of tasks until the runtime asks the system for news, if there are always tasks to run.
+///
+/// A connection or socket with more to read wakes itself again. With the runtime's own 61 a client that never stops
+/// sending would keep what others have sent waiting for as many of its turns.
+const EVENT_INTERVAL: u32 = 8;
+
 /// What a worker is told.
 pub(crate) enum Command {
     /// Serve this UDP socket.
@@ -46,6 +52,7 @@ impl WorkerThread {
         let (commands, receiver) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(EVENT_INTERVAL)
             .build()?;
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))

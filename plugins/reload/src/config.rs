@@ -22,7 +22,10 @@ pub(crate) struct Config {
 impl Default for Config {
     /// CoreDNS's: 30 and 15 seconds.
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), jitter: Duration::from_secs(15) }
+        Self {
+            interval: Duration::from_secs(30),
+            jitter: Duration::from_secs(15),
+        }
     }
 }
 
@@ -73,13 +76,32 @@ mod tests {
         let seconds = Duration::from_secs;
         for (case, text, interval, jitter) in [
             ("defaults", "reload", seconds(30), seconds(15)),
-            ("interval alone keeps the jitter within half", "reload 10s", seconds(10), seconds(5)),
+            (
+                "interval alone keeps the jitter within half",
+                "reload 10s",
+                seconds(10),
+                seconds(5),
+            ),
             ("both", "reload 2m 30s", seconds(120), seconds(30)),
             ("no jitter", "reload 2s 0s", seconds(2), seconds(0)),
-            ("jitter above half the interval", "reload 4s 4s", seconds(4), seconds(2)),
-            ("the last line counts", "reload 4s\nreload 6s 1s", seconds(6), seconds(1)),
+            (
+                "jitter above half the interval",
+                "reload 4s 4s",
+                seconds(4),
+                seconds(2),
+            ),
+            (
+                "the last line counts",
+                "reload 4s\nreload 6s 1s",
+                seconds(6),
+                seconds(1),
+            ),
         ] {
-            assert_eq!(read(text).expect(case), Config { interval, jitter }, "case {case}");
+            assert_eq!(
+                read(text).expect(case),
+                Config { interval, jitter },
+                "case {case}"
+            );
         }
     }
 
@@ -89,12 +111,20 @@ mod tests {
             ("interval below the least", "reload 1s", "Corefile:1:8", "2s"),
             ("no unit", "reload 30", "Corefile:1:8", "duration"),
             ("jitter below the least", "reload 10s 10ms", "Corefile:1:12", "1s"),
-            ("jitter that is a word", "reload 10s soon", "Corefile:1:12", "duration"),
+            (
+                "jitter that is a word",
+                "reload 10s soon",
+                "Corefile:1:12",
+                "duration",
+            ),
             ("three arguments", "reload 10s 5s 1s", "Corefile:1:15", "JITTER"),
             ("a block", "reload 10s {\n x\n}", "Corefile:1:", "block"),
         ] {
             let errors = read(text).expect_err(case).to_string();
-            assert!(errors.contains(place) && errors.contains(words), "case {case}: {errors}");
+            assert!(
+                errors.contains(place) && errors.contains(words),
+                "case {case}: {errors}"
+            );
         }
     }
 }

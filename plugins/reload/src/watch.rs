@@ -49,13 +49,20 @@ pub(crate) struct ReloadMetrics {
 
 impl ReloadMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let failed = registry.counter("coredns_reload_failed_total", "Counter of the number of failed reload attempts.", &[]);
+        let failed = registry.counter(
+            "coredns_reload_failed_total",
+            "Counter of the number of failed reload attempts.",
+            &[],
+        );
         let info = registry.gauge(
             "coredns_reload_version_info",
             "A metric with a constant '1' value labeled by hash, and value which type of hash generated.",
             &["hash", "value"],
         );
-        Self { failed: failed.with(&[]), info }
+        Self {
+            failed: failed.with(&[]),
+            info,
+        }
     }
 }
 
@@ -64,13 +71,20 @@ pub(crate) struct Watch {
     config: Config,
     watcher: Arc<Watcher>,
     metrics: ReloadMetrics,
-    context: Mutex<Option<(Control, Arc<CorefileSource>, Arc<str>)>>,
+    /// What `start` was told, for `started`.
+    context: Mutex<Option<StartContext>>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 impl Watch {
     pub(crate) fn new(config: Config, watcher: Arc<Watcher>, metrics: ReloadMetrics) -> Self {
-        Self { config, watcher, metrics, context: Mutex::default(), task: Mutex::default() }
+        Self {
+            config,
+            watcher,
+            metrics,
+            context: Mutex::default(),
+            task: Mutex::default(),
+        }
     }
 }
 
@@ -81,21 +95,20 @@ impl Lifecycle for Watch {
     }
 
     async fn start(&self, context: &StartContext) -> Result<(), StartError> {
-        let parts = (context.control.clone(), Arc::clone(&context.source), Arc::clone(&context.fingerprint));
-        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.clone());
         Ok(())
     }
 
     async fn started(&self) {
-        let parts = self.context.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((control, source, fingerprint)) = parts else { return };
+        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(context) = context else { return };
         let looking = Looking {
             interval: jittered(self.config, random_fraction()),
             watcher: Arc::clone(&self.watcher),
             metrics: self.metrics.clone(),
-            control,
-            source,
-            fingerprint: fingerprint.to_string(),
+            control: context.control,
+            source: context.source,
+            fingerprint: context.fingerprint.to_string(),
         };
         let task = tokio::spawn(looking.run()).abort_handle();
         self.watcher.replace(task.clone());
@@ -192,7 +205,10 @@ mod tests {
 
     #[test]
     fn the_jitter_spreads_around_the_interval() {
-        let config = Config { interval: Duration::from_secs(30), jitter: Duration::from_secs(15) };
+        let config = Config {
+            interval: Duration::from_secs(30),
+            jitter: Duration::from_secs(15),
+        };
         for (fraction, want) in [(0.0, 22.5), (0.5, 30.0), (1.0, 37.5)] {
             assert_eq!(jittered(config, fraction), Duration::from_secs_f64(want));
         }
