@@ -16,8 +16,15 @@ fn version_names_the_program_and_the_version_of_coredns() {
         let ended = Folder::new().run(&[flag]);
         let lines: Vec<&str> = ended.stdout.lines().collect();
         assert_eq!(ended.status, 0, "{flag}");
-        assert_eq!(lines[0], format!("Catena-{}", env!("CARGO_PKG_VERSION")), "{flag}");
-        assert!(lines[1].starts_with("linux/") && lines[1].ends_with("CoreDNS-1.14.7"), "{flag}: {lines:?}");
+        assert_eq!(
+            lines[0],
+            format!("Catena-{}", env!("CARGO_PKG_VERSION")),
+            "{flag}"
+        );
+        assert!(
+            lines[1].starts_with("linux/") && lines[1].ends_with("CoreDNS-1.14.7"),
+            "{flag}: {lines:?}"
+        );
         assert_eq!(lines.len(), 2, "{flag}");
     }
 }
@@ -26,8 +33,15 @@ fn version_names_the_program_and_the_version_of_coredns() {
 fn plugins_lists_all_of_them_sorted_with_the_prefix_of_their_kind() {
     let ended = Folder::new().run(&["-plugins"]);
     assert_eq!(ended.status, 0);
-    let listed: Vec<&str> = ended.stdout.lines().filter_map(|line| line.strip_prefix("  dns.")).collect();
-    let mut known: Vec<&str> = catena::plugins::PLUGINS.iter().map(|plugin| plugin.name).collect();
+    let listed: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("  dns."))
+        .collect();
+    let mut known: Vec<&str> = catena::plugins::PLUGINS
+        .iter()
+        .map(|plugin| plugin.name)
+        .collect();
     known.sort_unstable();
     assert_eq!(listed, known);
 }
@@ -36,7 +50,18 @@ fn plugins_lists_all_of_them_sorted_with_the_prefix_of_their_kind() {
 fn help_tells_all_flags_and_subcommands() {
     let ended = Folder::new().run(&["-h"]);
     assert_eq!(ended.status, 0);
-    for word in ["-conf", "-dns.port", "-p ", "-pidfile", "-plugins", "-quiet", "-version", "check", "fmt", "-w"] {
+    for word in [
+        "-conf",
+        "-dns.port",
+        "-p ",
+        "-pidfile",
+        "-plugins",
+        "-quiet",
+        "-version",
+        "check",
+        "fmt",
+        "-w",
+    ] {
         assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
     }
 }
@@ -44,14 +69,38 @@ fn help_tells_all_flags_and_subcommands() {
 #[test]
 fn flags_that_cannot_be_understood_end_with_status_2_and_say_why() {
     for (case, args, want) in [
-        ("unknown", &["-config", "x"][..], "flag provided but not defined: -config"),
+        (
+            "unknown",
+            &["-config", "x"][..],
+            "flag provided but not defined: -config",
+        ),
         ("without its value", &["-conf"], "flag needs an argument: -conf"),
-        ("no port", &["-dns.port", "domain"], "invalid value \"domain\" for flag -dns.port"),
-        ("a port too large", &["-p", "65536"], "invalid value \"65536\" for flag -p"),
-        ("neither true nor false", &["-quiet=maybe"], "invalid value \"maybe\" for flag -quiet"),
+        (
+            "no port",
+            &["-dns.port", "domain"],
+            "invalid value \"domain\" for flag -dns.port",
+        ),
+        (
+            "a port too large",
+            &["-p", "65536"],
+            "invalid value \"65536\" for flag -p",
+        ),
+        (
+            "neither true nor false",
+            &["-quiet=maybe"],
+            "invalid value \"maybe\" for flag -quiet",
+        ),
         ("three dashes", &["---quiet"], "bad flag syntax: ---quiet"),
-        ("words that are no flags", &["serve", "now"], "extra command line arguments: [serve now]"),
-        ("-w elsewhere than with fmt", &["check", "-w"], "flag provided but not defined: -w"),
+        (
+            "words that are no flags",
+            &["serve", "now"],
+            "extra command line arguments: [serve now]",
+        ),
+        (
+            "-w elsewhere than with fmt",
+            &["check", "-w"],
+            "flag provided but not defined: -w",
+        ),
     ] {
         let ended = Folder::with(WHOAMI).run(args);
         assert_eq!(ended.status, 2, "case {case}: {ended:?}");
@@ -72,8 +121,16 @@ fn the_corefile_may_be_named_in_all_forms_and_the_last_one_counts() {
         let folder = Folder::with("example.net:@P1@ {\n  whoami\n}\n");
         folder.write("other", "example.org:@PORT@ {\n  whoami\n}\n");
         let server = folder.serve(args);
-        assert_eq!(server.stdout().lines().next(), Some(&*server.folder.fill("example.org.:@PORT@")), "{case}");
-        assert_eq!(server.ask("example.org. A").rcode().to_string(), "NOERROR", "case {case}");
+        assert_eq!(
+            server.stdout().lines().next(),
+            Some(&*server.folder.fill("example.org.:@PORT@")),
+            "{case}"
+        );
+        assert_eq!(
+            server.ask("example.org. A").rcode().to_string(),
+            "NOERROR",
+            "case {case}"
+        );
     }
 }
 
@@ -85,12 +142,23 @@ fn the_corefile_of_the_working_folder_is_the_default() {
 
 #[test]
 fn without_any_corefile_every_name_is_answered_by_whoami_on_the_flags_port() {
-    for args in [["-dns.port", "@PORT@"], ["-p", "@PORT@"], ["--dns.port", "@PORT@"]] {
+    for args in [
+        ["-dns.port", "@PORT@"],
+        ["-p", "@PORT@"],
+        ["--dns.port", "@PORT@"],
+    ] {
         let server = Folder::new().serve(&args);
-        assert_eq!(server.stdout().lines().next(), Some(&*server.folder.fill(".:@PORT@")), "{args:?}");
+        assert_eq!(
+            server.stdout().lines().next(),
+            Some(&*server.folder.fill(".:@PORT@")),
+            "{args:?}"
+        );
         let answer = server.ask("anything.example. A");
         assert_eq!(answer.rcode().to_string(), "NOERROR", "{args:?}");
-        assert!(answer.additional()[0].to_string().contains("127.0.0.1"), "{args:?}");
+        assert!(
+            answer.additional()[0].to_string().contains("127.0.0.1"),
+            "{args:?}"
+        );
     }
 }
 
@@ -99,8 +167,14 @@ fn the_flags_port_holds_for_zones_that_name_none() {
     let folder = Folder::with("example.org {\n  whoami\n}\nexample.net:@PORT@ {\n  whoami\n}\n");
     let server = folder.serve(&["-dns.port=@P1@"]);
     let (asked, own) = (server.folder.address_of(1), server.address());
-    assert_eq!(common::ask(asked, "example.org. A").rcode().to_string(), "NOERROR");
-    assert_eq!(common::ask(asked, "example.net. A").rcode().to_string(), "REFUSED");
+    assert_eq!(
+        common::ask(asked, "example.org. A").rcode().to_string(),
+        "NOERROR"
+    );
+    assert_eq!(
+        common::ask(asked, "example.net. A").rcode().to_string(),
+        "REFUSED"
+    );
     assert_eq!(common::ask(own, "example.net. A").rcode().to_string(), "NOERROR");
 }
 
@@ -111,14 +185,22 @@ fn a_corefile_comes_by_standard_input() {
     process.wait_for("runs Corefiles of");
     let answer = common::ask(folder.address_of(0), "example.org. A");
     assert_eq!(answer.rcode().to_string(), "NOERROR");
-    assert_eq!(process.stdout().lines().next(), Some(&*folder.fill("example.org.:@PORT@")));
+    assert_eq!(
+        process.stdout().lines().next(),
+        Some(&*folder.fill("example.org.:@PORT@"))
+    );
 }
 
 #[test]
 fn an_error_in_standard_input_is_named_so() {
     let ended = Folder::new().run_with(&["-conf", "stdin"], Some(". {\n  whoam\n}\n"));
     assert_eq!(ended.status, 1);
-    assert!(ended.stderr.starts_with("stdin:2:3: Error during parsing: Unknown directive 'whoam'"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .starts_with("stdin:2:3: Error during parsing: Unknown directive 'whoam'"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -128,11 +210,18 @@ fn quiet_prints_neither_zones_nor_version() {
     // Nothing says that it serves, so it is asked until it does.
     let wire = Query::from("example.org. A").to_wire();
     catena_testkit::eventually("an answer", || {
-        exchange(&udp_client(folder.address_of(0)), &wire, Duration::from_millis(100))
+        exchange(
+            &udp_client(folder.address_of(0)),
+            &wire,
+            Duration::from_millis(100),
+        )
     });
     process.signal("TERM");
     assert_eq!(process.wait_exit(), 0);
-    assert_eq!(process.stdout(), "[INFO] SIGTERM: Shutting down servers then terminating\n");
+    assert_eq!(
+        process.stdout(),
+        "[INFO] SIGTERM: Shutting down servers then terminating\n"
+    );
     assert_eq!(process.stderr(), "");
 }
 
@@ -141,7 +230,9 @@ fn the_pid_file_holds_the_process_id_while_the_server_runs() {
     let server = Folder::with(WHOAMI).serve(&["-pidfile", "server.pid"]);
     let path = server.folder.path("server.pid");
     let text = catena_testkit::eventually("the pid file", || {
-        std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
+        std::fs::read_to_string(&path)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
     });
     assert_eq!(text, format!("{}\n", server.pid()));
 }
@@ -155,10 +246,17 @@ fn a_pid_file_that_cannot_be_written_is_logged_and_the_server_runs() {
 
 #[test]
 fn a_corefile_that_is_not_there_ends_with_status_1() {
-    for args in [&["-conf", "nowhere"][..], &["check", "-conf", "nowhere"], &["fmt", "-conf", "nowhere"]] {
+    for args in [
+        &["-conf", "nowhere"][..],
+        &["check", "-conf", "nowhere"],
+        &["fmt", "-conf", "nowhere"],
+    ] {
         let ended = Folder::new().run(args);
         assert_eq!(ended.status, 1, "{args:?}");
-        assert!(ended.stderr.contains("nowhere") && ended.stderr.to_lowercase().contains("no such file"), "{ended:?}");
+        assert!(
+            ended.stderr.contains("nowhere") && ended.stderr.to_lowercase().contains("no such file"),
+            "{ended:?}"
+        );
     }
 }
 
@@ -167,8 +265,15 @@ fn a_bad_corefile_ends_with_status_1_and_shows_the_place() {
     let ended = Folder::with(".:@PORT@ {\n  whoami me\n}\n").run(&[]);
     assert_eq!(ended.status, 1);
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    assert!(lines[0].starts_with("Corefile:2:10: plugin/whoami: "), "{ended:?}");
-    assert_eq!(lines[1..4], ["  |", "2 |   whoami me", "  |          ^^"], "{ended:?}");
+    assert!(
+        lines[0].starts_with("Corefile:2:10: plugin/whoami: "),
+        "{ended:?}"
+    );
+    assert_eq!(
+        lines[1..4],
+        ["  |", "2 |   whoami me", "  |          ^^"],
+        "{ended:?}"
+    );
     assert_eq!(ended.stdout, "");
 }
 
@@ -194,7 +299,11 @@ fn check_reports_all_errors_at_once() {
     );
     let ended = folder.run(&["check"]);
     assert_eq!((ended.status, ended.stdout.as_str()), (1, ""));
-    let places: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("Corefile:")).collect();
+    let places: Vec<&str> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("Corefile:"))
+        .collect();
     assert_eq!(places.len(), 3, "{}", ended.stderr);
     for (line, want) in places.iter().zip([
         "Corefile:2:10: plugin/reload: ",
@@ -210,10 +319,18 @@ fn check_names_each_unknown_directive_and_suggests_the_nearest() {
     let folder = Folder::with(".:@PORT@ {\n  whoam\n  hosst\n}\nexample.org:@PORT@ {\n  erors\n}\n");
     let ended = folder.run(&["check", "-conf=Corefile"]);
     assert_eq!(ended.status, 1);
-    for (place, word, nearest) in [("2:3", "whoam", "whoami"), ("3:3", "hosst", "hosts"), ("6:3", "erors", "errors")] {
+    for (place, word, nearest) in [
+        ("2:3", "whoam", "whoami"),
+        ("3:3", "hosst", "hosts"),
+        ("6:3", "erors", "errors"),
+    ] {
         let want = format!("Corefile:{place}: Error during parsing: Unknown directive '{word}'");
         assert!(ended.stderr.contains(&want), "{want}: {}", ended.stderr);
-        assert!(ended.stderr.contains(&format!("did you mean `{nearest}`?")), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(&format!("did you mean `{nearest}`?")),
+            "{}",
+            ended.stderr
+        );
     }
 }
 
@@ -225,12 +342,17 @@ fn check_shows_through_which_imports_an_error_came() {
     let ended = folder.run(&["check"]);
     assert_eq!(ended.status, 1);
     let text = &ended.stderr;
-    assert!(text.contains("parts/a.conf:3:8: plugin/whoami: ") && text.contains("imported at Corefile:2:10"), "{text}");
+    assert!(
+        text.contains("parts/a.conf:3:8: plugin/whoami: ") && text.contains("imported at Corefile:2:10"),
+        "{text}"
+    );
 }
 
 #[test]
 fn check_says_what_would_be_served_and_opens_no_socket() {
-    let folder = Folder::with("example.org:@PORT@ {\n  bind 127.0.0.1\n  errors\n  whoami\n}\n.:@P1@ {\n  whoami\n}\n");
+    let folder = Folder::with(
+        "example.org:@PORT@ {\n  bind 127.0.0.1\n  errors\n  whoami\n}\n.:@P1@ {\n  whoami\n}\n",
+    );
     // Taken: a server could not start.
     let _taken = TcpListener::bind(folder.address_of(0)).expect("the port");
     let ended = folder.run(&["check"]);
@@ -243,7 +365,11 @@ fn check_says_what_would_be_served_and_opens_no_socket() {
         "The Corefile is good.",
     ] {
         let want = folder.fill(want);
-        assert!(ended.stdout.lines().any(|line| line == want), "{want}: {}", ended.stdout);
+        assert!(
+            ended.stdout.lines().any(|line| line == want),
+            "{want}: {}",
+            ended.stdout
+        );
     }
 }
 
@@ -255,11 +381,26 @@ fn fmt_keeps_comments_and_is_idempotent() {
     let folder = Folder::with(UNTIDY);
     let once = folder.run(&["fmt"]);
     assert_eq!((once.status, once.stderr.as_str()), (0, ""));
-    for comment in ["# at the top", "# who", "# before a line", "# inline", "# at the end"] {
+    for comment in [
+        "# at the top",
+        "# who",
+        "# before a line",
+        "# inline",
+        "# at the end",
+    ] {
         assert!(once.stdout.contains(comment), "{comment}: {}", once.stdout);
     }
-    assert!(once.stdout.contains("\n        192.0.2.1 a.example.org \"quoted name\"\n"), "{}", once.stdout);
-    assert_eq!(folder.read("Corefile"), folder.fill(UNTIDY), "without -w the file stays as it is");
+    assert!(
+        once.stdout
+            .contains("\n        192.0.2.1 a.example.org \"quoted name\"\n"),
+        "{}",
+        once.stdout
+    );
+    assert_eq!(
+        folder.read("Corefile"),
+        folder.fill(UNTIDY),
+        "without -w the file stays as it is"
+    );
     folder.write("again", &once.stdout);
     assert_eq!(folder.run(&["fmt", "-conf", "again"]).stdout, once.stdout);
     let piped = folder.run_with(&["fmt", "-conf", "stdin"], Some(UNTIDY));
@@ -292,7 +433,11 @@ fn term_int_and_quit_end_the_server_with_status_0() {
         server.ask("example.org. A");
         server.signal(signal);
         assert_eq!(server.wait_exit(), 0, "{signal}");
-        assert!(server.stdout().ends_with(&format!("{line}\n")), "{signal}: {}", server.stdout());
+        assert!(
+            server.stdout().ends_with(&format!("{line}\n")),
+            "{signal}: {}",
+            server.stdout()
+        );
     }
 }
 
@@ -315,7 +460,9 @@ fn a_stop_answers_what_has_come_and_a_second_int_does_not_wait_for_it() {
         let socket = udp_client(server.address());
         let mut answer = [0; 512];
         for id in ["+id=7", "+id=8"] {
-            socket.send(&Query::from(format!("example.org. A {id}")).to_wire()).expect("send");
+            socket
+                .send(&Query::from(format!("example.org. A {id}")).to_wire())
+                .expect("send");
         }
         socket.recv(&mut answer).expect("the second query's answer");
         assert_eq!(answer[1], 8, "case {case}: the first one waits");
@@ -338,7 +485,10 @@ fn hup_and_usr2_change_nothing() {
     server.signal("HUP");
     server.signal("USR2");
     server.wait_for("[ERROR] SIGUSR2");
-    assert!(!server.ask("example.org. A").additional().is_empty(), "whoami answers");
+    assert!(
+        !server.ask("example.org. A").additional().is_empty(),
+        "whoami answers"
+    );
     assert_eq!(server.count_of("Reloading"), 0);
     assert_eq!(server.stop(), 0);
 }
@@ -351,7 +501,9 @@ fn usr1_takes_a_good_corefile_over_and_leaves_everything_as_it_was_on_a_bad_or_m
     server.reload("example.net:@PORT@ {\n  whoami\n}\n");
     assert_eq!(rcodes(), ["REFUSED", "NOERROR"]);
 
-    server.folder.write("Corefile", "example.org:@PORT@ {\n  whoami\n  nosuchplugin\n}\n");
+    server
+        .folder
+        .write("Corefile", "example.org:@PORT@ {\n  whoami\n  nosuchplugin\n}\n");
     server.signal("USR1");
     server.wait_for("[ERROR] Restart failed: Corefile:3:3: ");
     assert!(server.wait_for("[ERROR] SIGUSR1: ").contains("nosuchplugin"));
@@ -380,10 +532,18 @@ fn a_signal_during_the_start_is_not_lost() {
 fn the_program_serves_with_its_output_closed() {
     let folder = Folder::with(WHOAMI);
     let corefile = folder.path("Corefile");
-    let script = format!("exec '{}' -conf '{}' >&- 2>&-", common::BINARY, corefile.display());
+    let script = format!(
+        "exec '{}' -conf '{}' >&- 2>&-",
+        common::BINARY,
+        corefile.display()
+    );
     let _process = common::Process::start("/bin/sh".as_ref(), &folder.path("."), &["-c", &script], None);
     let wire = Query::from("example.org. A").to_wire();
     catena_testkit::eventually("an answer", || {
-        exchange(&udp_client(folder.address_of(0)), &wire, Duration::from_millis(100))
+        exchange(
+            &udp_client(folder.address_of(0)),
+            &wire,
+            Duration::from_millis(100),
+        )
     });
 }

@@ -55,11 +55,26 @@ fn reloads_every_200_ms_under_load_lose_no_query_on_udp_or_kept_tcp_connections(
     assert!(reloads >= 60, "only {reloads} reloads");
     for (load, rate) in [(&fast, 4_600), (&slow, 400)] {
         assert!(load.sent > rate * TIME.as_secs() as usize * 9 / 10, "{load:?}");
-        assert_eq!((load.answered, load.surplus, load.broken), (load.sent, 0, 0), "{load:?}");
+        assert_eq!(
+            (load.answered, load.surplus, load.broken),
+            (load.sent, 0, 0),
+            "{load:?}"
+        );
     }
-    assert_eq!(fast.answers.keys().copied().collect::<Vec<_>>(), [(0, 1), (0, 2)], "{fast:?}");
-    assert_eq!(slow.answers.keys().copied().collect::<Vec<_>>(), [(0, 53)], "{slow:?}");
-    assert!(fast.answers.values().all(|count| *count > fast.sent / 4), "both configurations served: {fast:?}");
+    assert_eq!(
+        fast.answers.keys().copied().collect::<Vec<_>>(),
+        [(0, 1), (0, 2)],
+        "{fast:?}"
+    );
+    assert_eq!(
+        slow.answers.keys().copied().collect::<Vec<_>>(),
+        [(0, 53)],
+        "{slow:?}"
+    );
+    assert!(
+        fast.answers.values().all(|count| *count > fast.sent / 4),
+        "both configurations served: {fast:?}"
+    );
     assert_eq!(server.stop(), 0);
 }
 
@@ -71,28 +86,70 @@ fn a_corefile_that_does_not_load_changes_nothing_under_load() {
     let descriptors = server.descriptors();
     let load = Load::start(server.address(), "www.example.org.", 1_000);
     let cases = [
-        ("no closing brace", "example.org:@PORT@ {\n hosts {\n", "[ERROR] Restart failed: Corefile:"),
-        ("an unknown directive", "example.org:@PORT@ {\n hots\n}\n", "did you mean `hosts`?"),
-        ("a plugin's error", "example.org:@PORT@ {\n whoami me\n}\n", "plugin/whoami"),
-        ("a zone twice", ".:@PORT@ {\n whoami\n}\n.:@PORT@ {\n whoami\n}\n", "already defined"),
-        ("a port that is taken", ".:@P2@ {\n whoami\n}\n.:@P1@ {\n bind 127.0.0.1\n whoami\n}\n", "already in use"),
-        ("an address of another machine", ".:@P2@ {\n bind 192.0.2.7\n whoami\n}\n", "192.0.2.7"),
-        ("an import that is not there", "example.org:@PORT@ {\n import nowhere\n}\n", "nowhere"),
+        (
+            "no closing brace",
+            "example.org:@PORT@ {\n hosts {\n",
+            "[ERROR] Restart failed: Corefile:",
+        ),
+        (
+            "an unknown directive",
+            "example.org:@PORT@ {\n hots\n}\n",
+            "did you mean `hosts`?",
+        ),
+        (
+            "a plugin's error",
+            "example.org:@PORT@ {\n whoami me\n}\n",
+            "plugin/whoami",
+        ),
+        (
+            "a zone twice",
+            ".:@PORT@ {\n whoami\n}\n.:@PORT@ {\n whoami\n}\n",
+            "already defined",
+        ),
+        (
+            "a port that is taken",
+            ".:@P2@ {\n whoami\n}\n.:@P1@ {\n bind 127.0.0.1\n whoami\n}\n",
+            "already in use",
+        ),
+        (
+            "an address of another machine",
+            ".:@P2@ {\n bind 192.0.2.7\n whoami\n}\n",
+            "192.0.2.7",
+        ),
+        (
+            "an import that is not there",
+            "example.org:@PORT@ {\n import nowhere\n}\n",
+            "nowhere",
+        ),
     ];
     for (number, (case, corefile, told)) in cases.iter().enumerate() {
         server.folder.write("Corefile", corefile);
         server.signal("USR1");
         server.wait_for_count("[ERROR] SIGUSR1: ", number + 1);
-        assert!(server.count_of(told) > 0, "case {case}: {}", server.lines().join("\n"));
+        assert!(
+            server.count_of(told) > 0,
+            "case {case}: {}",
+            server.lines().join("\n")
+        );
         assert_eq!(number_of(&server), 1, "case {case}");
     }
     let load = load.finish();
-    assert_eq!((load.answered, load.surplus, load.broken), (load.sent, 0, 0), "{load:?}");
-    assert_eq!(load.answers.keys().copied().collect::<Vec<_>>(), [(0, 1)], "{load:?}");
+    assert_eq!(
+        (load.answered, load.surplus, load.broken),
+        (load.sent, 0, 0),
+        "{load:?}"
+    );
+    assert_eq!(
+        load.answers.keys().copied().collect::<Vec<_>>(),
+        [(0, 1)],
+        "{load:?}"
+    );
     assert_eq!(server.count_of("Reloading complete"), 0);
     drop(taken);
     // The ports that a failed reload had opened are closed again, with the load's connections.
-    eventually("the old number of descriptors", || (server.descriptors() == descriptors).then_some(()));
+    eventually("the old number of descriptors", || {
+        (server.descriptors() == descriptors).then_some(())
+    });
     let refused = TcpStream::connect(server.folder.address_of(2)).expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
@@ -106,7 +163,9 @@ fn the_reload_plugin_takes_over_a_change_of_an_imported_file() {
     let server = folder.serve(&[]);
     assert_eq!(number_of(&server), 1);
 
-    server.folder.write("parts/hosts.conf", "hosts {\n  192.0.2.2 www.example.org\n}\n");
+    server
+        .folder
+        .write("parts/hosts.conf", "hosts {\n  192.0.2.2 www.example.org\n}\n");
     server.wait_for("[INFO] Reloading complete");
     assert_eq!(number_of(&server), 2);
 
@@ -115,23 +174,39 @@ fn the_reload_plugin_takes_over_a_change_of_an_imported_file() {
     server.wait_for("[WARNING] plugin/reload: Corefile parse failed: ");
     assert_eq!(number_of(&server), 2);
     server.folder.write("parts/more.conf", "whoami\n");
-    server.folder.write("parts/hosts.conf", "hosts {\n  192.0.2.4 www.example.org\n  fallthrough\n}\n");
+    server.folder.write(
+        "parts/hosts.conf",
+        "hosts {\n  192.0.2.4 www.example.org\n  fallthrough\n}\n",
+    );
     server.wait_for_count("[INFO] Reloading complete", 2);
     assert_eq!(number_of(&server), 4);
-    assert_eq!(server.ask("other.example.org. A").rcode().to_string(), "NOERROR", "the new file counts");
+    assert_eq!(
+        server.ask("other.example.org. A").rcode().to_string(),
+        "NOERROR",
+        "the new file counts"
+    );
 }
 
 #[test]
 fn a_comment_or_other_blanks_are_no_change_to_the_reload_plugin() {
     let server = Catena::serve("example.org:@PORT@ {\n  reload 2s 0s\n  whoami\n}\n");
-    server.folder.write("Corefile", "example.org:@PORT@    {\n  reload 2s 0s # often\n\twhoami\n}\n");
+    server.folder.write(
+        "Corefile",
+        "example.org:@PORT@    {\n  reload 2s 0s # often\n\twhoami\n}\n",
+    );
     server.wait_for("plugin/reload: Running configuration SHA512");
     // Later than two looks at the file; the next change shows that the plugin does look.
     std::thread::sleep(Duration::from_millis(4_100));
     assert_eq!(server.count_of("Reloading"), 0);
-    server.folder.write("Corefile", "example.org:@PORT@ {\n  reload 2s 0s\n  errors\n  whoami\n}\n");
+    server.folder.write(
+        "Corefile",
+        "example.org:@PORT@ {\n  reload 2s 0s\n  errors\n  whoami\n}\n",
+    );
     server.wait_for("[INFO] Reloading complete");
-    assert_eq!(server.count_of("[INFO] Reloading\n") + server.count_of("Reloading complete"), 1);
+    assert_eq!(
+        server.count_of("[INFO] Reloading\n") + server.count_of("Reloading complete"),
+        1
+    );
 }
 
 /// Reloads so many times, in turn through the Corefiles that `hosts` with the numbers 1 to 3 make, with queries over UDP
@@ -159,7 +234,9 @@ fn settled_descriptors(server: &Catena) -> usize {
 fn sixty_reloads_leave_no_memory_and_no_descriptor_behind() {
     let _alone = alone();
     // Each configuration has something to free: if ten of sixty stayed, the bound would be exceeded.
-    let many: String = (0..2_000).map(|number| format!("        10.0.0.1 host{number}.example.org\n")).collect();
+    let many: String = (0..2_000)
+        .map(|number| format!("        10.0.0.1 host{number}.example.org\n"))
+        .collect();
     let corefiles = [1, 2, 3].map(|number| hosts(number).replace("hosts {\n", &format!("hosts {{\n{many}")));
     let server = Catena::serve(&corefiles[0]);
     let mut kept = Connection::open(server.address());
@@ -197,29 +274,49 @@ fn ports_come_and_go_and_what_was_asked_on_an_old_one_is_answered() {
     let (old, new) = (server.folder.address_of(1), server.folder.address_of(2));
     // One query of two is held up, whichever comes first.
     let mut stream = Connection::open(old);
-    stream.send("a.slow.example. A +id=1").send("a.slow.example. A +id=2");
+    stream
+        .send("a.slow.example. A +id=1")
+        .send("a.slow.example. A +id=2");
     assert_eq!(stream.receive().id(), 2);
     let socket = udp_client(old);
     for id in ["+id=3", "+id=4"] {
-        socket.send(&Query::from(format!("a.slow.example. A {id}")).to_wire()).expect("send");
+        socket
+            .send(&Query::from(format!("a.slow.example. A {id}")).to_wire())
+            .expect("send");
     }
     let mut answer = [0; 512];
     socket.recv(&mut answer).expect("the quick one");
 
     server.reload(".:@PORT@ {\n  whoami\n}\n.:@P2@ {\n  whoami\n}\n");
     assert_eq!(common::ask(new, "example.org. A").rcode().to_string(), "NOERROR");
-    assert_eq!(common::ask(new, "example.org. A +tcp").rcode().to_string(), "NOERROR");
-    assert_eq!(stream.receive().id(), 1, "the query under way over TCP is answered");
-    socket.recv(&mut answer).expect("the query under way over UDP is answered");
+    assert_eq!(
+        common::ask(new, "example.org. A +tcp").rcode().to_string(),
+        "NOERROR"
+    );
+    assert_eq!(
+        stream.receive().id(),
+        1,
+        "the query under way over TCP is answered"
+    );
+    socket
+        .recv(&mut answer)
+        .expect("the query under way over UDP is answered");
     assert_eq!(stream.assert_closed(), []);
-    eventually("the old port is closed", || TcpStream::connect(old).is_err().then_some(()));
+    eventually("the old port is closed", || {
+        TcpStream::connect(old).is_err().then_some(())
+    });
     let client = udp_client(old);
-    assert_eq!(exchange(&client, &Query::from("a.slow.example. A").to_wire(), PATIENCE), None);
+    assert_eq!(
+        exchange(&client, &Query::from("a.slow.example. A").to_wire(), PATIENCE),
+        None
+    );
     assert_eq!(client.take_error().ok().flatten().map(|error| error.kind()), None);
 
     server.reload(&hosts(9));
     assert_eq!(number_of(&server), 9);
-    eventually("the second port is closed", || TcpStream::connect(new).is_err().then_some(()));
+    eventually("the second port is closed", || {
+        TcpStream::connect(new).is_err().then_some(())
+    });
 }
 
 #[test]
@@ -227,12 +324,19 @@ fn an_address_may_change_hands_between_wildcard_and_bind() {
     let server = Catena::serve(".:@PORT@ {\n  whoami\n}\n");
     for (case, corefile) in [
         ("to one address", ".:@PORT@ {\n  bind 127.0.0.1\n  whoami\n}\n"),
-        ("to two addresses", ".:@PORT@ {\n  bind 127.0.0.1 127.0.0.2\n  whoami\n}\n"),
+        (
+            "to two addresses",
+            ".:@PORT@ {\n  bind 127.0.0.1 127.0.0.2\n  whoami\n}\n",
+        ),
         ("back to all", ".:@PORT@ {\n  whoami\n}\n"),
     ] {
         server.reload(corefile);
         for query in ["example.org. A", "example.org. A +tcp"] {
-            assert_eq!(server.ask(query).rcode().to_string(), "NOERROR", "case {case}, {query}");
+            assert_eq!(
+                server.ask(query).rcode().to_string(),
+                "NOERROR",
+                "case {case}, {query}"
+            );
         }
     }
 }

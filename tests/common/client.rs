@@ -9,7 +9,11 @@ use super::PATIENCE;
 
 /// A UDP socket that is connected to a server.
 pub fn udp_client(server: SocketAddr) -> UdpSocket {
-    let any = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let any = if server.is_ipv4() {
+        "127.0.0.1:0"
+    } else {
+        "[::1]:0"
+    };
     let socket = UdpSocket::bind(any).expect("a socket");
     socket.connect(server).expect("connect");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");

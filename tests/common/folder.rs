@@ -29,7 +29,11 @@ pub struct Finished {
 impl Folder {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a folder");
-        Self { directory, ports: std::array::from_fn(|_| Port::any()), binary: BINARY.into() }
+        Self {
+            directory,
+            ports: std::array::from_fn(|_| Port::any()),
+            binary: BINARY.into(),
+        }
     }
 
     /// A folder with a Corefile.
@@ -84,7 +88,11 @@ impl Folder {
     pub fn run_with(&self, args: &[&str], stdin: Option<&str>) -> Finished {
         let mut process = self.spawn(args, stdin);
         let status = process.wait_exit();
-        Finished { status, stdout: process.stdout(), stderr: process.stderr() }
+        Finished {
+            status,
+            stdout: process.stdout(),
+            stderr: process.stderr(),
+        }
     }
 
     /// Starts the program, and does not wait until it serves.
@@ -99,9 +107,11 @@ impl Folder {
     pub fn serve(self, args: &[&str]) -> Catena {
         let process = self.spawn(args, None);
         process.wait_for("runs Corefiles of CoreDNS-");
-        Catena { process, folder: self }
+        Catena {
+            process,
+            folder: self,
+        }
     }
-
 }
 
 /// A server that runs.

@@ -65,7 +65,11 @@ impl Load {
         let query = QueryBuilder::new(name, 1u16).expect("a name").to_wire();
         let ends = Arc::clone(&stop);
         let sender = std::thread::spawn(move || send(&mut writing, query, rate, &ends));
-        Self { stop, sender, receivers }
+        Self {
+            stop,
+            sender,
+            receivers,
+        }
     }
 
     /// Sends no more, waits for the last answers, and counts.
@@ -164,7 +168,9 @@ fn receive(mut socket: Socket, progress: &Progress) -> Tally {
         }
         match socket.read(&mut buffer) {
             Ok(messages) => {
-                messages.iter().for_each(|message| tally.count(message, &mut seen));
+                messages
+                    .iter()
+                    .for_each(|message| tally.count(message, &mut seen));
                 last = Instant::now();
             }
             Err(error) if is_timeout(&error) => {}
@@ -199,7 +205,9 @@ impl Socket {
     fn read(&mut self, buffer: &mut Vec<u8>) -> std::io::Result<Vec<Vec<u8>>> {
         let mut bytes = [0; 16 << 10];
         match self {
-            Self::Udp(socket) => socket.recv(&mut bytes).map(|length| vec![bytes[..length].to_vec()]),
+            Self::Udp(socket) => socket
+                .recv(&mut bytes)
+                .map(|length| vec![bytes[..length].to_vec()]),
             Self::Tcp(stream) => {
                 let length = stream.read(&mut bytes)?;
                 if length == 0 {
@@ -224,5 +232,8 @@ fn whole_frames(buffer: &mut Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }

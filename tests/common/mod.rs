@@ -1,6 +1,11 @@
 //! The built binary in a folder of its own, and clients for it.
 
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test binary uses a part"
+)]
 
 mod client;
 mod folder;

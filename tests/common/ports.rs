@@ -33,13 +33,19 @@ impl Port {
     fn hold(number: u16) -> Option<Self> {
         for ip in [HOLDER, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
             let address = SocketAddr::new(ip, number);
-            for result in [UdpSocket::bind(address).map(drop), TcpListener::bind(address).map(drop)] {
+            for result in [
+                UdpSocket::bind(address).map(drop),
+                TcpListener::bind(address).map(drop),
+            ] {
                 if result.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse) {
                     return None;
                 }
             }
         }
         let address = SocketAddr::new(HOLDER, number);
-        Some(Self { number, _holders: (sockets::udp(address).ok()?, sockets::tcp(address).ok()?) })
+        Some(Self {
+            number,
+            _holders: (sockets::udp(address).ok()?, sockets::tcp(address).ok()?),
+        })
     }
 }

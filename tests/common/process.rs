@@ -36,7 +36,11 @@ impl Process {
         let mut child = Command::new(binary)
             .args(args)
             .current_dir(folder)
-            .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -58,13 +62,21 @@ impl Process {
     /// Sends a signal, such as `USR1`.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .expect("kill");
         assert!(sent.success(), "signal {name} to {pid}");
     }
 
     /// All lines so far, of both outputs.
     pub fn lines(&self) -> Vec<String> {
-        self.output.state.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+        self.output
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .clone()
     }
 
     pub fn count_of(&self, part: &str) -> usize {
@@ -86,7 +98,9 @@ impl Process {
         };
         match self.wait_until(|state| found(state).is_some() || state.ended == 2) {
             Ok(state) if found(&state).is_some() => found(&state).unwrap_or_default(),
-            Ok(state) | Err(state) => panic!("no {count} lines with `{part}` in:\n{}", state.lines.join("\n")),
+            Ok(state) | Err(state) => {
+                panic!("no {count} lines with `{part}` in:\n{}", state.lines.join("\n"))
+            }
         }
     }
 
@@ -101,23 +115,47 @@ impl Process {
     }
 
     pub fn stdout(&self) -> String {
-        self.output.state.lock().unwrap_or_else(PoisonError::into_inner).stdout.clone()
+        self.output
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stdout
+            .clone()
     }
 
     pub fn stderr(&self) -> String {
-        self.output.state.lock().unwrap_or_else(PoisonError::into_inner).stderr.clone()
+        self.output
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stderr
+            .clone()
     }
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most that the resident memory ever was, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        let line = status.lines().find(|line| line.starts_with(name)).expect(name);
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
     }
 
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("descriptors").count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("descriptors")
+            .count()
     }
 
     fn wait_until(&self, done: impl Fn(&State) -> bool) -> Result<State, State> {
@@ -165,7 +203,11 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>, is_stdout: 
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let mut state = output.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.lines.push(text.trim_end_matches('\n').to_owned());
-            let all = if is_stdout { &mut state.stdout } else { &mut state.stderr };
+            let all = if is_stdout {
+                &mut state.stdout
+            } else {
+                &mut state.stderr
+            };
             all.push_str(&text);
             drop(state);
             output.changed.notify_all();
