@@ -254,7 +254,7 @@ impl Request {
                 self.edns = Some(Edns::of_record(&record));
             } else if rdata::check(&record).is_none() {
                 return Err(MessageError::Malformed);
-            } else if record.type_code() == TYPE_TSIG {
+            } else if record.type_code() == TYPE_TSIG && record.section() == Section::Additional {
                 self.tsig_at = record.start() as u16;
             }
         }

@@ -173,6 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tsig_record_in_the_answer_section_is_no_signature() {
+        let mut wire = QueryBuilder::new("a.", 1_u16).expect("a name").to_wire();
+        wire[7] = 1;
+        wire.extend_from_slice(&[0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0]);
+        let request = Request::from_wire_for_tests(&wire).expect("a query");
+        assert!(!request.is_signed());
+        check_laws(&wire);
+    }
+
+    #[test]
     fn the_laws_hold_for_messages_of_all_kinds() {
         let query = QueryBuilder::new("www.Example.org.", 1_u16)
             .expect("a name")
