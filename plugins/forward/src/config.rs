@@ -169,7 +169,7 @@ fn read_option(config: &mut Config, option: &Directive, root: &Path) -> Result<(
             config.policy = Policy::named(name);
         }
         "max_concurrent" => {
-            config.max_concurrent = option.one_arg("MAX")?.count(..=i64::MAX as u64)?;
+            config.max_concurrent = option.one_arg("MAX")?.count(..)?;
         }
         "next" => config.next.extend(rcodes(option)?),
         "next_on_nodata" => config.next_on_nodata = switch(option)?,
@@ -207,7 +207,7 @@ fn read_connection_option(config: &mut Config, option: &Directive) -> Result<(),
             options.max_age = (!age.is_zero()).then_some(age);
         }
         "max_idle_conns" => {
-            let count = option.one_arg("INTEGER")?.count(..=i64::MAX as u64)?;
+            let count = option.one_arg("INTEGER")?.count(..)?;
             options.max_idle = usize::try_from(count).unwrap_or(usize::MAX);
         }
         "read_timeout" => {
