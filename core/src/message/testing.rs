@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{
-    Admitted, ListenerContext, MIN_UDP_SIZE, Policy, QName, QueryBuilder, Request, Response, Section,
-    Transport, admit, fit, fit_to,
+    Admitted, ListenerContext, MIN_UDP_SIZE, Policy, QueryBuilder, Request, Response, Section, Transport,
+    admit, fit, fit_to,
 };
 
 /// Takes any bytes for a query and for an answer, and checks what must hold for all of them; the body of a fuzz target.
@@ -108,9 +108,11 @@ fn check_response(mut response: Response) {
         "records are lost"
     );
 
-    let request = QueryBuilder::of_name(&QName::root(), 1_u16)
-        .to_request()
-        .expect("the law's own query is sound");
+    // Of another length than the answer's question: one of the same length is put in its place, where names of a hostile
+    // answer may point to its type and class.
+    let name = if response.question().len() == 5 { "x." } else { "." };
+    let request = QueryBuilder::new(name, 1_u16).expect("the law's own name is sound");
+    let request = request.to_request().expect("the law's own query is sound");
     let cut = fit_to(response.clone(), &request, MIN_UDP_SIZE);
     assert!(cut.len() <= MIN_UDP_SIZE, "the answer is longer than the limit");
     let cut =
@@ -163,12 +165,29 @@ mod tests {
     #[test]
     fn a_name_made_of_header_bytes_is_refused() {
         // An answer whose owner points to the id, which would be a label's length.
-        let mut wire = QueryBuilder::new("a.", 1_u16).expect("a name").id(0x0101).to_wire();
+        let mut wire = QueryBuilder::new("a.", 1_u16)
+            .expect("a name")
+            .id(0x0101)
+            .to_wire();
         wire[2] |= 0x80;
         wire[7] = 1;
         wire.extend_from_slice(&[0xc0, 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
         assert!(Response::from_wire(wire.clone()).is_err());
         wire[20] = 12;
+        assert!(Response::from_wire(wire).is_ok());
+    }
+
+    #[test]
+    fn a_name_made_of_what_stands_behind_it_is_refused() {
+        // The owner at 20 points to the second letter of the question's name, a length that reaches beyond the owner.
+        let mut wire = QueryBuilder::new("aa.", 1_u16).expect("a name").to_wire();
+        wire[2] |= 0x80;
+        wire[7] = 1;
+        wire[14] = 10;
+        wire.extend_from_slice(&[0xc0, 14, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        assert!(Response::from_wire(wire.clone()).is_err());
+        // As a length of nought it is a name that ends before the owner.
+        wire[14] = 0;
         assert!(Response::from_wire(wire).is_ok());
     }
 

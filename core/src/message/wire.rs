@@ -354,16 +354,19 @@ pub(crate) struct NameSpan {
 
 /// Follows the name at `at` and hands each label, with its length byte, to `visit`.
 ///
-/// Each pointer must lead to before the part of the name in which it stands, so no name is circular; and none may lead
-/// into the header, whose bytes change on the way from an upstream to a client.
+/// Each pointer must lead to before the part of the name in which it stands, and what it leads to must end there too, so
+/// no name is circular or made of what stands behind it. None may lead into the header, whose bytes change on the way
+/// from an upstream to a client.
 #[inline]
 pub(crate) fn walk_name(wire: &[u8], mut at: usize, mut visit: impl FnMut(&[u8])) -> Option<NameSpan> {
     let mut floor = at;
+    // What may be read: all, and after a pointer what stands before the part that it ended.
+    let mut part = wire;
     let mut end = None;
     let mut len = 1;
     let mut pointers = 0;
     loop {
-        let byte = *wire.get(at)?;
+        let byte = *part.get(at)?;
         match byte {
             0 => {
                 return Some(NameSpan {
@@ -372,7 +375,7 @@ pub(crate) fn walk_name(wire: &[u8], mut at: usize, mut visit: impl FnMut(&[u8])
                 });
             }
             1..=0x3f => {
-                let label = wire.get(at..at + 1 + usize::from(byte))?;
+                let label = part.get(at..at + 1 + usize::from(byte))?;
                 len += label.len();
                 if len > MAX_NAME_LEN {
                     return None;
@@ -381,12 +384,13 @@ pub(crate) fn walk_name(wire: &[u8], mut at: usize, mut visit: impl FnMut(&[u8])
                 at += label.len();
             }
             0xc0.. => {
-                let target = usize::from(byte & 0x3f) << 8 | usize::from(*wire.get(at + 1)?);
+                let target = usize::from(byte & 0x3f) << 8 | usize::from(*part.get(at + 1)?);
                 pointers += 1;
                 if !(HEADER_LEN..floor).contains(&target) || pointers > MAX_POINTERS {
                     return None;
                 }
                 end.get_or_insert(at + 2);
+                part = wire.get(..floor)?;
                 floor = target;
                 at = target;
             }
