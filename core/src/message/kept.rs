@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::request::Request;
 use super::response::Response;
+use super::rewrite;
 use super::wire::{AD, CD, HEADER_LEN, OPCODE, QR, RD, put_u16, put_u32, u16_at};
 
 /// An answer in wire form that is given again and again: to each client with its own id, flags and letters, and with a TTL
@@ -99,8 +100,8 @@ impl Kept {
 
     /// The answer for this client, all of whose records have this TTL in seconds.
     ///
-    /// Id, opcode, RD, CD and the letters of the question are the client's; all else is as it was kept. The answer is
-    /// written into the request's own buffer.
+    /// Id, opcode, RD, CD and the letters of the question are the client's; all else is as it was kept, the letters of
+    /// owners too. The answer is written into the request's own buffer, and anew only if the question's letters differ.
     #[inline]
     #[must_use]
     pub fn reply_to(&self, request: &mut Request, ttl: u32) -> Response {
@@ -110,12 +111,11 @@ impl Kept {
         let flags = u16_at(&wire, 2) & !(RD | CD | OPCODE) | QR | request.flags() & copied;
         put_u16(&mut wire, 0, request.id());
         put_u16(&mut wire, 2, flags);
-        let question = request.question();
-        if question.len() == usize::from(self.question_len) {
-            wire[HEADER_LEN..HEADER_LEN + question.len()].copy_from_slice(question);
-        }
         for at in self.data[usize::from(self.wire_len)..].chunks_exact(2) {
             put_u32(&mut wire, usize::from(u16_at(at, 0)), ttl);
+        }
+        if request.question() != self.question() {
+            wire = with_question(&wire, request.question());
         }
         Response::of_builder(wire, self.uncompressed_len as usize, 0)
     }
@@ -133,6 +133,15 @@ impl Kept {
     pub fn rcode_low(&self) -> u8 {
         u16_at(&self.data, 2) as u8 & 0xf
     }
+}
+
+/// Owners that point to the question must not change their letters with it, so they are written anew.
+#[cold]
+fn with_question(wire: &[u8], question: &[u8]) -> Vec<u8> {
+    if question.is_empty() {
+        return wire.to_vec();
+    }
+    rewrite::with_question(wire, question)
 }
 
 impl fmt::Debug for Kept {
@@ -180,6 +189,10 @@ mod tests {
             assert_eq!(again.rcode(), Rcode::NXDOMAIN);
             assert!(again.qr() && !again.aa() && again.ra() && again.cd() && !again.rd());
             assert_eq!(again.question(), request.question());
+            let mut buffer = [0; 255];
+            for record in again.records() {
+                assert_eq!(record.owner_as_written(&mut buffer), b"\x01a\x07example\x03org\0");
+            }
             assert_eq!(again.uncompressed_len(), response(false).uncompressed_len());
             let ttls: Vec<_> = again.records().map(|record| record.ttl()).collect();
             assert_eq!(ttls, [7, 7, 7]);
