@@ -12,7 +12,9 @@ use std::time::Instant;
 use super::endpoint::WorkerTable;
 use super::table::Found;
 use crate::counters::{Counters, Event};
-use crate::message::{Admitted, ListenerContext, Policy, Rcode, Request, Transport, admit, error_reply, fit};
+use crate::message::{
+    Admitted, ListenerContext, Policy, Rcode, Refusal, Request, Transport, admit, error_reply, fit,
+};
 use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
 
 /// Requests that a thread keeps for reuse.
@@ -105,7 +107,12 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
         },
     ) {
         Admitted::Query => {}
-        Admitted::Answer { wire, .. } => return Polled::Answer(request, wire),
+        Admitted::Answer { wire, reason } => {
+            if matches!(reason, Refusal::Class | Refusal::NoQuestion) {
+                observe(table, &request, reason.rcode());
+            }
+            return Polled::Answer(request, wire);
+        }
         Admitted::Drop(_) => {
             counters.inc(Event::DroppedUnanswerable);
             recycle(request, Vec::new());
@@ -113,9 +120,7 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
         }
     }
     let Found::Site(site) = table.find(&request) else {
-        for observer in table.observers() {
-            observer.refused(&request, Rcode::REFUSED);
-        }
+        observe(table, &request, Rcode::REFUSED);
         let wire = answer_alone(&mut request, Rcode::REFUSED);
         return Polled::Answer(request, wire);
     };
@@ -141,6 +146,14 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
                 counters: Arc::clone(counters),
             })
         }
+    }
+}
+
+/// Shows the plugins that want to know what the server answers by itself.
+#[cold]
+fn observe(table: &WorkerTable, request: &Request, rcode: Rcode) {
+    for observer in table.observers() {
+        observer.refused(request, rcode);
     }
 }
 

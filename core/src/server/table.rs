@@ -170,3 +170,140 @@ impl Table {
             .map_or(Found::Refused, |&index| Found::Site(index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::counters::Counters;
+    use crate::message::QueryBuilder;
+    use crate::plugin::{PanicPolicy, Plugin};
+
+    struct Named(&'static str);
+
+    #[async_trait]
+    impl Plugin for Named {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+    }
+
+    /// Accepts names that begin with a letter.
+    struct Beginning(char);
+
+    impl ViewFilter for Beginning {
+        fn view_name(&self) -> &str {
+            "beginning"
+        }
+
+        fn accepts(&self, request: &Request) -> bool {
+            request.name_display().to_string().starts_with(self.0)
+        }
+    }
+
+    fn site(zone: &str, serves: bool, view: Option<char>) -> Site {
+        let plugins: Vec<Arc<dyn Plugin>> = if serves {
+            vec![Arc::new(Named("source"))]
+        } else {
+            Vec::new()
+        };
+        let filters: Vec<Arc<dyn ViewFilter>> = view
+            .into_iter()
+            .map(|letter| Arc::new(Beginning(letter)) as Arc<dyn ViewFilter>)
+            .collect();
+        Site {
+            zone: Arc::new(zone.parse().unwrap()),
+            chain: Arc::new(Chain::new(
+                plugins,
+                PanicPolicy::Catch,
+                Arc::new(Counters::new(1)),
+            )),
+            filters: filters.into(),
+            services: Arc::default(),
+        }
+    }
+
+    fn table(sites: Vec<Site>) -> Table {
+        Table::new(TableParts {
+            sites,
+            other_classes: false,
+            timeouts: Timeouts::default(),
+            label: "dns://:53".into(),
+            observers: Vec::new(),
+            generation: Generation::new().0,
+        })
+    }
+
+    fn find(table: &Table, name: &str, qtype: u16) -> Found {
+        table.find(&QueryBuilder::new(name, qtype).unwrap().to_request().unwrap())
+    }
+
+    const A: u16 = 1;
+
+    #[test]
+    fn the_longest_zone_serves() {
+        let table = table(vec![
+            site(".", true, None),
+            site("org.", true, None),
+            site("example.org.", true, None),
+            site("closed.example.org.", false, None),
+        ]);
+        for (case, name, want) in [
+            ("apex", "example.org.", Found::Site(2)),
+            ("other letters", "A.eXample.ORG.", Found::Site(2)),
+            ("far below", "a.b.c.d.example.org.", Found::Site(2)),
+            ("another below the parent", "example2.org.", Found::Site(1)),
+            ("the root's", "example.net.", Found::Site(0)),
+            ("the root itself", ".", Found::Site(0)),
+            (
+                "a block without plugins refuses and hands over to no other",
+                "a.closed.example.org.",
+                Found::Refused,
+            ),
+        ] {
+            assert_eq!(find(&table, name, A), want, "case {case}");
+        }
+    }
+
+    #[test]
+    fn ds_goes_to_the_parent_side() {
+        let parents = table(vec![
+            site(".", true, None),
+            site("example.org.", true, None),
+            site("sub.example.org.", true, None),
+        ]);
+        for (case, name, want) in [
+            ("the parent has it", "sub.example.org.", Found::Site(1)),
+            ("the topmost but the root", "a.sub.example.org.", Found::Site(1)),
+            ("of the topmost zone itself", "example.org.", Found::Site(1)),
+            ("of the root", ".", Found::Site(0)),
+            ("outside", "example.net.", Found::Site(0)),
+        ] {
+            assert_eq!(find(&parents, name, DS), want, "case {case}");
+        }
+        let alone = table(vec![site("sub.example.org.", true, None)]);
+        assert_eq!(
+            find(&alone, "sub.example.org.", DS),
+            Found::Site(0),
+            "no parent is served here"
+        );
+    }
+
+    #[test]
+    fn views_are_asked_in_their_order_and_then_the_zone_above() {
+        let table = table(vec![
+            site("example.org.", true, Some('a')),
+            site("example.org.", true, Some('b')),
+            site("org.", true, None),
+        ]);
+        for (case, name, want) in [
+            ("the first", "a.example.org.", Found::Site(0)),
+            ("the second", "b.example.org.", Found::Site(1)),
+            ("none of them", "c.example.org.", Found::Site(2)),
+            ("nobody's", "a.example.net.", Found::Refused),
+        ] {
+            assert_eq!(find(&table, name, A), want, "case {case}");
+        }
+    }
+}
