@@ -165,10 +165,11 @@ impl Local {
         pool.round_trip.add(elapsed);
         pool.heard = Some(now);
         self.shared.answered(upstream, now);
-        if let Way::Tcp(index) = slot.way {
-            slot.way = Way::None;
-            let id = slot.id;
-            pool.tcp.finish(index, id, Some(now));
+        let id = slot.id;
+        match std::mem::replace(&mut slot.way, Way::None) {
+            Way::Udp(index) => pool.udp.answered(index, id),
+            Way::Tcp(index) => pool.tcp.finish(index, id, Some(now)),
+            Way::None => {}
         }
         let reply = Reply {
             response,
@@ -244,7 +245,7 @@ impl Local {
         let pool = &mut self.pools[upstream];
         pool.waiting = pool.waiting.saturating_sub(1);
         match way {
-            Way::Udp(index) => pool.udp.finish(index, id),
+            Way::Udp(index) => pool.udp.give_up(index, id),
             Way::Tcp(index) => pool.tcp.finish(index, id, None),
             Way::None => {}
         }

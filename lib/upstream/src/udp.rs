@@ -1,9 +1,9 @@
 //! A worker's UDP sockets to one upstream.
 //!
 //! A blind forger has to guess the port and the id of a query. So there are several sockets, each on a port that the
-//! system chose at random; each query takes one of them at random and an id at random that the socket has not used
-//! before; and a socket serves for a limited time and number of queries only. Sockets are connected: datagrams from
-//! other addresses never arrive, and an upstream that is not there is noticed at once.
+//! system chose at random; each query takes one of them and an id at random; and a socket serves for a limited time and
+//! number of queries only. Sockets are connected: datagrams from other addresses never arrive, and an upstream that is
+//! not there is noticed at once.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -30,8 +30,11 @@ const LEAST_QUERIES: usize = 1024;
 /// A socket that received more foreign datagrams is being guessed at.
 pub(crate) const FOREIGN_LIMIT: u32 = 64;
 
-/// In place of a slot: the id was used and is not to be used again. A late or second answer ends here.
+/// In place of a slot: nobody waits any more for the answer to the query with this id. A late one ends here.
 const USED: u32 = u32::MAX;
+
+/// Answers that a socket remembers, so that a second copy of one does not count as a guess.
+const REMEMBERED: usize = 32;
 
 /// The sockets to one upstream.
 #[derive(Debug, Default)]
@@ -49,8 +52,11 @@ struct Socket {
     /// Tells this socket from an earlier one with the same index.
     key: u32,
     io: Arc<UdpSocket>,
-    /// The slot of each id in use, or that it was used.
+    /// The slot of each query in flight, and the ids of queries that were given up.
     ids: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
+    /// Ids of the latest answers, a ring, and where it goes on.
+    answered: [u16; REMEMBERED],
+    answers: usize,
     in_flight: usize,
     queries: usize,
     limit: usize,
@@ -135,6 +141,8 @@ impl Sockets {
             key,
             io: Arc::clone(&io),
             ids: HashMap::default(),
+            answered: [0; REMEMBERED],
+            answers: 0,
             in_flight: 0,
             queries: 0,
             limit,
@@ -195,10 +203,21 @@ impl Sockets {
 
     /// Who a datagram with this id is for.
     pub(crate) fn addressee(&self, index: u32, id: u16) -> Addressee {
-        match self.get(index).and_then(|socket| socket.ids.get(&id)) {
-            None => Addressee::Nobody,
+        let Some(socket) = self.get(index) else {
+            return Addressee::Used;
+        };
+        match socket.ids.get(&id) {
             Some(&USED) => Addressee::Used,
             Some(&slot) => Addressee::Slot(slot),
+            None if socket
+                .answered
+                .iter()
+                .take(socket.answers)
+                .any(|&answered| answered == id) =>
+            {
+                Addressee::Used
+            }
+            None => Addressee::Nobody,
         }
     }
 
@@ -207,8 +226,19 @@ impl Sockets {
         self.get(index).is_some_and(|socket| socket.key == key)
     }
 
-    /// The query with this id is over. A retired socket without queries is closed.
-    pub(crate) fn finish(&mut self, index: u32, id: u16) {
+    /// The query with this id was answered.
+    pub(crate) fn answered(&mut self, index: u32, id: u16) {
+        let Some(socket) = self.get_mut(index) else { return };
+        if socket.ids.remove(&id).is_some() {
+            socket.answered[socket.answers % REMEMBERED] = id;
+            socket.answers += 1;
+            socket.in_flight -= 1;
+        }
+        self.close_if_done(index);
+    }
+
+    /// Nobody waits any more for the answer to the query with this id. The id is not used again.
+    pub(crate) fn give_up(&mut self, index: u32, id: u16) {
         let Some(socket) = self.get_mut(index) else { return };
         if let Some(slot) = socket.ids.get_mut(&id)
             && *slot != USED
@@ -216,7 +246,15 @@ impl Sockets {
             *slot = USED;
             socket.in_flight -= 1;
         }
-        if socket.retired && socket.in_flight == 0 {
+        self.close_if_done(index);
+    }
+
+    /// A retired socket without queries is closed.
+    fn close_if_done(&mut self, index: u32) {
+        if self
+            .get(index)
+            .is_some_and(|socket| socket.retired && socket.in_flight == 0)
+        {
             self.close(index);
         }
     }
@@ -300,9 +338,7 @@ impl Sockets {
     fn retire(&mut self, index: u32) {
         let Some(socket) = self.get_mut(index) else { return };
         socket.retired = true;
-        if socket.in_flight == 0 {
-            self.close(index);
-        }
+        self.close_if_done(index);
     }
 
     fn get(&self, index: u32) -> Option<&Socket> {

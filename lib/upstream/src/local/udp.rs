@@ -56,7 +56,7 @@ impl Local {
         }
         let Err(error) = sent else { return Ok(()) };
         let route = self.route(upstream, Protocol::Udp, Way::Udp(index));
-        self.pools[upstream].udp.finish(index, id);
+        self.pools[upstream].udp.give_up(index, id);
         Err(ExchangeError::network("write", route, "write", &error))
     }
 
