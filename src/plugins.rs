@@ -23,6 +23,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_any::PLUGIN,
     catena_plugin_chaos::PLUGIN,
     catena_plugin_acl::PLUGIN,
+    catena_plugin_cache::PLUGIN,
     catena_plugin_hosts::PLUGIN,
     catena_plugin_forward::PLUGIN,
     catena_plugin_erratic::PLUGIN,

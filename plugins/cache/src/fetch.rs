@@ -1,0 +1,318 @@
+//! Asking the plugins behind, and what becomes of their answer.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use catena_core::message::{Rcode, Request, Response};
+use catena_core::plugin::{ExtendedError, Next, Outcome, PluginError};
+
+use crate::classify::{Judged, Says, judge};
+use crate::config::Config;
+use crate::entry::{Entry, Kind, Millis};
+use crate::metrics::Metrics;
+use crate::store::{Key, Store};
+
+/// The cache of one server block.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<Store>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Why the plugins behind are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    /// To replace an expired answer: a failure is no replacement, and is not kept (RFC 8767, section 4).
+    refresh: bool,
+    /// No client waits for exactly this answer.
+    behind: bool,
+}
+
+impl Purpose {
+    /// Nothing is kept.
+    pub(crate) const MISS: Self = Self {
+        refresh: false,
+        behind: false,
+    };
+    /// An answer is about to expire.
+    pub(crate) const PREFETCH: Self = Self {
+        refresh: false,
+        behind: true,
+    };
+    /// An answer has expired, and the client waits for another.
+    pub(crate) const VERIFY: Self = Self {
+        refresh: true,
+        behind: false,
+    };
+    /// An answer has expired, and the client does not wait, or not for long.
+    pub(crate) const REFRESH: Self = Self {
+        refresh: true,
+        behind: true,
+    };
+}
+
+/// What the plugins behind said.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// A reply has the TTL of the cache, and AD as it came.
+    pub(crate) outcome: Result<Outcome, PluginError>,
+    /// It may take the place of an expired answer.
+    pub(crate) refreshes: bool,
+    /// What is kept of it.
+    pub(crate) entry: Option<Arc<Entry>>,
+    /// When it came.
+    pub(crate) now: Millis,
+}
+
+impl Fetched {
+    /// The outcome for the client who asked.
+    pub(crate) fn for_client(self, request: &Request) -> Result<Outcome, PluginError> {
+        self.outcome.map(|outcome| match outcome {
+            Outcome::Reply(response) => for_client(response, request).into(),
+            other => other,
+        })
+    }
+}
+
+/// RFC 6840, section 5.8: AD is for clients who show that they know what it means.
+pub(crate) fn for_client(mut response: Response, request: &Request) -> Response {
+    if response.ad() && !request.dnssec_ok() && !request.ad() {
+        response.set_ad(false);
+    }
+    response
+}
+
+impl Inner {
+    /// Runs the plugins behind, and keeps their answer if it can be kept.
+    pub(crate) async fn fetch(
+        &self,
+        key: Key,
+        request: &mut Request,
+        next: Next<'_>,
+        purpose: Purpose,
+    ) -> Fetched {
+        let begun = tokio::time::Instant::now();
+        let purges = self.store.purges();
+        let ad = request.ad();
+        // The answer is for many clients, and some of them may want to see AD.
+        request.set_ad(true);
+        let outcome = next.run(request).await;
+        request.set_ad(ad);
+        let now = self.store.millis(request.received() + begun.elapsed());
+        match outcome {
+            Ok(Outcome::Reply(response)) => {
+                let arrival = Arrival {
+                    key,
+                    purpose,
+                    now,
+                    purges,
+                };
+                self.take_in(arrival, request, response)
+            }
+            other => Fetched {
+                outcome: other,
+                refreshes: false,
+                entry: None,
+                now,
+            },
+        }
+    }
+
+    fn take_in(&self, arrival: Arrival, request: &Request, mut response: Response) -> Fetched {
+        let judged = judge(&response, request, &self.config, seconds_since_1970);
+        // OPT is between neighbours: each client gets its own.
+        response.remove_opt();
+        response.clear_options();
+        response.map_ttls(|_| judged.ttl);
+        let prefer_positive = self.config.prefer_positive();
+        let usable = judged.refreshes && judged.says == Says::Answer && judged.is_answering;
+        let refreshes = if prefer_positive { usable } else { judged.refreshes };
+        let keeps = match arrival.purpose.refresh {
+            // What is no answer must not hide the one that is kept, but it may stand beside it.
+            true if prefer_positive => judged.matches && !response.tc(),
+            true => refreshes,
+            false => true,
+        };
+        let entry = if keeps {
+            self.keep(arrival, request, &response, judged)
+        } else {
+            None
+        };
+        Fetched {
+            outcome: Ok(response.into()),
+            refreshes,
+            entry,
+            now: arrival.now,
+        }
+    }
+
+    fn keep(
+        &self,
+        arrival: Arrival,
+        request: &Request,
+        response: &Response,
+        judged: Judged,
+    ) -> Option<Arc<Entry>> {
+        if !judged.is_cacheable || judged.ttl == 0 {
+            return None;
+        }
+        let server = self.metrics.of(request.server());
+        if !judged.matches {
+            server.drops.inc();
+            return None;
+        }
+        let kind = judged.kind();
+        let limits = match kind {
+            Kind::Success => &self.config.success,
+            Kind::Denial => &self.config.denial,
+        };
+        let entry = if limits.excepts(request.qname()) {
+            None
+        } else {
+            self.put(arrival, request, response, judged)
+        };
+        self.metrics.show_entries(
+            server,
+            self.store.len(Kind::Success),
+            self.store.len(Kind::Denial),
+        );
+        entry
+    }
+
+    fn put(
+        &self,
+        arrival: Arrival,
+        request: &Request,
+        response: &Response,
+        judged: Judged,
+    ) -> Option<Arc<Entry>> {
+        let kind = judged.kind();
+        let prefer_positive = self.config.prefer_positive();
+        let last_good = if prefer_positive && kind == Kind::Success && !judged.is_answering {
+            let previous = self.store.peek(arrival.key, kind);
+            previous.and_then(|entry| entry.answering_entry(request))
+        } else {
+            None
+        };
+        let entry = Entry::new(response, arrival.now, judged.ttl, kind, judged.is_answering);
+        let entry = Arc::new(entry.with_last_good(last_good));
+        let remove_denial = if prefer_positive {
+            judged.is_answering
+        } else {
+            arrival.purpose.behind
+        };
+        let stored = self
+            .store
+            .put(arrival.key, Arc::clone(&entry), remove_denial, arrival.purges)?;
+        self.metrics.of(request.server()).evicted(kind, stored.evicted);
+        Some(entry)
+    }
+}
+
+/// Where and when an answer came.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    key: Key,
+    purpose: Purpose,
+    now: Millis,
+    /// How often something had been purged when the question was asked.
+    purges: u64,
+}
+
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// An outcome for clients who did not ask themselves.
+#[derive(Debug)]
+pub(crate) enum Shared {
+    Reply {
+        response: Response,
+        refreshes: bool,
+        entry: Option<Arc<Entry>>,
+    },
+    Status(Rcode),
+    Drop,
+    Failed(Failure),
+    /// It can be given once only, as a transfer.
+    Unique,
+}
+
+/// What an error says.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    plugin: &'static str,
+    message: String,
+    is_prefixed: bool,
+    rcode: Rcode,
+    extended: Option<ExtendedError>,
+}
+
+impl Shared {
+    pub(crate) fn of(fetched: &Fetched) -> Self {
+        match &fetched.outcome {
+            Ok(Outcome::Reply(response)) => Self::Reply {
+                response: response.clone(),
+                refreshes: fetched.refreshes,
+                entry: fetched.entry.clone(),
+            },
+            Ok(Outcome::Status(rcode)) => Self::Status(*rcode),
+            Ok(Outcome::Drop) => Self::Drop,
+            Ok(_) => Self::Unique,
+            Err(error) => Self::Failed(Failure {
+                plugin: error.plugin(),
+                message: error.message().to_owned(),
+                is_prefixed: error.to_string().len() != error.message().len(),
+                rcode: error.rcode(),
+                extended: error.extended().cloned(),
+            }),
+        }
+    }
+
+    /// The outcome for this client, unless it has to ask itself.
+    pub(crate) fn for_client(&self, request: &mut Request) -> Option<Result<Outcome, PluginError>> {
+        match self {
+            // Who asks over a stream does so to get the whole.
+            Self::Reply { response, .. } if response.tc() && !request.transport().is_size_limited() => None,
+            Self::Reply { response, .. } => {
+                let copy = response.copy_for(request);
+                Some(Ok(for_client(copy, request).into()))
+            }
+            Self::Status(rcode) => Some(Ok(Outcome::Status(*rcode))),
+            Self::Drop => Some(Ok(Outcome::Drop)),
+            Self::Failed(failure) => Some(Err(failure.to_error())),
+            Self::Unique => None,
+        }
+    }
+
+    /// Whether it may take the place of an expired answer.
+    pub(crate) const fn refreshes(&self) -> bool {
+        matches!(self, Self::Reply { refreshes: true, .. })
+    }
+
+    /// What is kept of it.
+    pub(crate) const fn entry(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Self::Reply { entry, .. } => entry.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl Failure {
+    fn to_error(&self) -> PluginError {
+        let message = self.message.clone();
+        let error = if self.is_prefixed {
+            PluginError::new(self.plugin, message)
+        } else {
+            PluginError::bare(self.plugin, message)
+        };
+        let error = error.with_rcode(self.rcode);
+        match &self.extended {
+            Some(extended) => error.with_extended(extended.code, extended.text.clone()),
+            None => error,
+        }
+    }
+}

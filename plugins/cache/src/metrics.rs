@@ -1,0 +1,195 @@
+//! What the plugin counts. The names and labels that begin with `coredns_` are CoreDNS's.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use catena_metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Registry};
+
+use crate::entry::Kind;
+
+const BY_SERVER: &[&str] = &["server", "zones", "view"];
+const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
+
+/// The counters of one `cache` directive.
+pub(crate) struct Metrics {
+    families: Families,
+    zones: String,
+    view: String,
+    /// The listeners' own, in a list that only grows: there are few, and each query looks its own up.
+    servers: OnceLock<Box<Server>>,
+}
+
+struct Families {
+    entries: GaugeFamily,
+    requests: CounterFamily,
+    hits: CounterFamily,
+    misses: CounterFamily,
+    prefetches: CounterFamily,
+    drops: CounterFamily,
+    stale: CounterFamily,
+    evictions: CounterFamily,
+    coalesced: CounterFamily,
+    refused: CounterFamily,
+}
+
+/// The counters for the queries of one listener.
+pub(crate) struct Server {
+    label: Arc<str>,
+    /// All queries.
+    pub(crate) requests: Counter,
+    hits: [Counter; 2],
+    /// Queries for which nothing is kept.
+    pub(crate) misses: Counter,
+    /// Fetches ahead of time and behind expired answers.
+    pub(crate) prefetches: Counter,
+    /// Answers that did not fit their question.
+    pub(crate) drops: Counter,
+    /// Queries answered with an expired answer.
+    pub(crate) stale: Counter,
+    evictions: [Counter; 2],
+    /// Queries that waited for another one's answer.
+    pub(crate) coalesced: Counter,
+    /// Queries that could not, since too many waited.
+    pub(crate) refused: Counter,
+    /// Shown once something was stored.
+    entries: OnceLock<[Gauge; 2]>,
+    next: OnceLock<Box<Self>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry, zones: String, view: String) -> Self {
+        let families = Families {
+            entries: registry.gauge(
+                "coredns_cache_entries",
+                "The number of elements in the cache.",
+                BY_TYPE,
+            ),
+            requests: registry.counter(
+                "coredns_cache_requests_total",
+                "The count of cache requests.",
+                BY_SERVER,
+            ),
+            hits: registry.counter("coredns_cache_hits_total", "The count of cache hits.", BY_TYPE),
+            misses: registry.counter(
+                "coredns_cache_misses_total",
+                "The count of cache misses. Deprecated, derive misses from cache hits/requests counters.",
+                BY_SERVER,
+            ),
+            prefetches: registry.counter(
+                "coredns_cache_prefetch_total",
+                "The number of times the cache has prefetched a cached item.",
+                BY_SERVER,
+            ),
+            drops: registry.counter(
+                "coredns_cache_drops_total",
+                "The number responses that are not cached, because the reply is malformed.",
+                BY_SERVER,
+            ),
+            stale: registry.counter(
+                "coredns_cache_served_stale_total",
+                "The number of requests served from stale cache entries.",
+                BY_SERVER,
+            ),
+            evictions: registry.counter(
+                "coredns_cache_evictions_total",
+                "The count of cache evictions.",
+                BY_TYPE,
+            ),
+            coalesced: registry.counter(
+                "catena_cache_coalesced_total",
+                "Queries that waited for the answer to another query with the same question.",
+                BY_SERVER,
+            ),
+            refused: registry.counter(
+                "catena_cache_waiting_refused_total",
+                "Queries that were not answered because too many with the same question waited.",
+                BY_SERVER,
+            ),
+        };
+        Self {
+            families,
+            zones,
+            view,
+            servers: OnceLock::new(),
+        }
+    }
+
+    /// The counters of the listener with this label.
+    #[inline]
+    pub(crate) fn of(&self, label: &Arc<str>) -> &Server {
+        let mut place = &self.servers;
+        loop {
+            let server = place.get_or_init(|| Box::new(self.server(label)));
+            if Arc::ptr_eq(&server.label, label) || server.label == *label {
+                return server;
+            }
+            place = &server.next;
+        }
+    }
+
+    fn server(&self, label: &Arc<str>) -> Server {
+        let by_server = [&**label, &self.zones, &self.view];
+        let by_type = |family: &CounterFamily| {
+            Kind::ALL.map(|kind| family.with_hidden_zero(&[label, kind.label(), &self.zones, &self.view]))
+        };
+        let families = &self.families;
+        Server {
+            label: Arc::clone(label),
+            requests: families.requests.with_hidden_zero(&by_server),
+            hits: by_type(&families.hits),
+            misses: families.misses.with_hidden_zero(&by_server),
+            prefetches: families.prefetches.with_hidden_zero(&by_server),
+            drops: families.drops.with_hidden_zero(&by_server),
+            stale: families.stale.with_hidden_zero(&by_server),
+            evictions: by_type(&families.evictions),
+            coalesced: families.coalesced.with_hidden_zero(&by_server),
+            refused: families.refused.with_hidden_zero(&by_server),
+            entries: OnceLock::new(),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// Shows how many answers are kept.
+    pub(crate) fn show_entries(&self, server: &Server, success: usize, denial: usize) {
+        let gauges = server.entries.get_or_init(|| {
+            Kind::ALL.map(|kind| {
+                let labels = [&*server.label, kind.label(), &self.zones, &self.view];
+                self.families.entries.with(&labels)
+            })
+        });
+        gauges[Kind::Success as usize].set(success as f64);
+        gauges[Kind::Denial as usize].set(denial as f64);
+    }
+}
+
+impl Server {
+    /// An answer of this kind was found.
+    #[inline]
+    pub(crate) fn hit(&self, kind: Kind) {
+        self.hits[kind as usize].inc();
+    }
+
+    /// Answers of this kind had to make room.
+    pub(crate) fn evicted(&self, kind: Kind, count: u64) {
+        if count > 0 {
+            self.evictions[kind as usize].add(count);
+        }
+    }
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Success, Self::Denial];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denial => "denial",
+        }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metrics({})", self.zones)
+    }
+}
