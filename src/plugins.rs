@@ -22,6 +22,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_local::PLUGIN,
     catena_plugin_any::PLUGIN,
     catena_plugin_chaos::PLUGIN,
+    catena_plugin_loadbalance::PLUGIN,
     catena_plugin_acl::PLUGIN,
     catena_plugin_cache::PLUGIN,
     catena_plugin_hosts::PLUGIN,

@@ -1,5 +1,7 @@
 //! An answer on its way out, in wire form.
 
+mod reorder;
+
 use std::fmt;
 
 use hickory_proto::op::Message;

@@ -33,6 +33,19 @@ pub(crate) fn with_question(wire: &[u8], question: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The message with these records in place of its own, as many as there are; none if `wire` cannot be read.
+pub(crate) fn with_records(wire: &[u8], records: &[RecordView<'_>]) -> Option<Vec<u8>> {
+    let question_end = questions_end(wire)?;
+    let mut out = Vec::with_capacity(wire.len() + 64);
+    out.extend_from_slice(&wire[..question_end]);
+    let mut names = Compressor::<SLOTS>::new();
+    note_question(&out, &mut names);
+    for record in records {
+        push_record(record, &mut out, &mut names);
+    }
+    Some(out)
+}
+
 /// The message compressed and, if need be, cut to `limit` bytes, with `opt` (an OPT record or nothing) at its end.
 ///
 /// Whole records are taken in their order until one does not fit; then TC is set. Other OPT records are left out, and
