@@ -13,7 +13,6 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::local::Local;
-use crate::slots::Ticket;
 use crate::stream::wake;
 
 /// How long an error without a question is held back, in case the real answer is still to come.
@@ -83,8 +82,8 @@ impl Local {
         let mut next = self.release_held(now, woken);
         for upstream in 0..self.pools.len() {
             let first = self.expire(upstream, now, woken);
-            let due = first.map(|(sent, _)| sent + self.shared.options.read_timeout);
-            let look = first.and_then(|(sent, _)| self.watch(upstream, sent, now, woken));
+            let due = first.map(|sent| sent + self.shared.options.read_timeout);
+            let look = first.and_then(|_| self.watch(upstream, now, woken));
             next = [next, due, look, self.tidy(upstream, now)]
                 .into_iter()
                 .flatten()
@@ -105,15 +104,15 @@ impl Local {
         None
     }
 
-    /// Ends the queries that waited for too long. Gives back the oldest that still waits.
-    fn expire(&mut self, upstream: usize, now: Instant, woken: &mut Vec<Waker>) -> Option<(Instant, Ticket)> {
+    /// Ends the queries that waited for too long. Gives back when the oldest was sent that still waits.
+    fn expire(&mut self, upstream: usize, now: Instant, woken: &mut Vec<Waker>) -> Option<Instant> {
         let timeout = self.shared.options.read_timeout;
         loop {
             let &(sent, ticket) = self.pools[upstream].sent.front()?;
             if self.slots.is_waiting(ticket) {
                 if sent + timeout > now {
                     self.compact(upstream);
-                    return Some((sent, ticket));
+                    return Some(sent);
                 }
                 self.timed_out(ticket, woken);
             }
@@ -130,57 +129,73 @@ impl Local {
         }
     }
 
-    /// Finds out whether the upstream has fallen silent, given when the oldest query was sent that still waits for it.
-    /// Gives back when to look again.
-    fn watch(
-        &mut self,
-        upstream: usize,
-        oldest: Instant,
-        now: Instant,
-        woken: &mut Vec<Waker>,
-    ) -> Option<Instant> {
+    /// Finds out whether the upstream, for which queries wait, has fallen silent. Gives back when to look again.
+    fn watch(&mut self, upstream: usize, now: Instant, woken: &mut Vec<Waker>) -> Option<Instant> {
         if self.pools.len() < 2 {
             return None;
         }
-        let pool = &self.pools[upstream];
-        let patience = match pool.waiting {
-            0..SUSPICIOUS_QUERIES => 3 * pool.round_trip.suspicious(),
-            _ => pool.round_trip.suspicious(),
+        let suspicious = self.pools[upstream].round_trip.suspicious();
+        // What was sent before the upstream was last heard of may be slow, or lost by itself.
+        let (since, count) = self.unanswered_since_heard(upstream);
+        let Some(since) = since else {
+            return Some(now + suspicious);
         };
-        if now < oldest + patience {
-            return Some(oldest + patience);
-        }
-        let look_again = Some(now + SUSPICION_STEP);
-        // Since the oldest was sent, others were answered: it is slow, or that one datagram was lost.
-        if self.has_heard_since(upstream, oldest) {
-            return self
-                .shared
-                .options
-                .read_timeout
-                .checked_sub(now - oldest)
-                .and(look_again);
-        }
-        if self.shared.is_silent(upstream) {
-            self.notice_silence(upstream, woken);
-            return look_again;
-        }
-        let others = (0..self.pools.len()).filter(|&other| other != upstream);
-        if others.clone().any(|other| self.has_heard_since(other, oldest)) {
-            self.shared.fell_silent(upstream);
-            self.notice_silence(upstream, woken);
+        let patience = if count < SUSPICIOUS_QUERIES {
+            3 * suspicious
         } else {
-            // Nobody asked the others meanwhile, or they do not answer either.
-            for other in others.filter(|&other| self.pools[other].waiting == 0) {
-                self.shared.glance(other);
-            }
+            suspicious
+        };
+        if now < since + patience {
+            let first_look = since + suspicious;
+            return Some(if now < first_look {
+                first_look
+            } else {
+                since + patience
+            });
         }
-        look_again
+        self.suspect(upstream, since, woken);
+        Some(now + SUSPICION_STEP)
     }
 
-    fn has_heard_since(&self, upstream: usize, since: Instant) -> bool {
-        let own = self.pools[upstream].heard;
-        own.max(self.shared.last_heard(upstream))
-            .is_some_and(|heard| heard >= since)
+    /// The first query that waits of those that were sent after the upstream was last heard of, and how many there are,
+    /// counted as far as it matters.
+    fn unanswered_since_heard(&self, upstream: usize) -> (Option<Instant>, usize) {
+        let pool = &self.pools[upstream];
+        let heard = pool.heard.max(self.shared.last_heard(upstream));
+        let start = pool
+            .sent
+            .partition_point(|(sent, _)| heard.is_some_and(|heard| *sent <= heard));
+        let waiting = pool
+            .sent
+            .range(start..)
+            .filter(|(_, ticket)| self.slots.is_waiting(*ticket));
+        let mut first = None;
+        let mut count = 0;
+        for (sent, _) in waiting.take(SUSPICIOUS_QUERIES) {
+            first.get_or_insert(*sent);
+            count += 1;
+        }
+        (first, count)
+    }
+
+    /// The upstream has been quiet `since` then, for too long. It is silent if others are not quiet.
+    fn suspect(&mut self, upstream: usize, since: Instant, woken: &mut Vec<Waker>) {
+        let has_heard = |other: usize| {
+            self.pools[other]
+                .heard
+                .max(self.shared.last_heard(other))
+                .is_some_and(|heard| heard >= since)
+        };
+        let others = (0..self.pools.len()).filter(|&other| other != upstream);
+        if self.shared.is_silent(upstream) || others.clone().any(has_heard) {
+            self.shared.fell_silent(upstream);
+            self.notice_silence(upstream, woken);
+            return;
+        }
+        // Nobody asked the others meanwhile, or they do not answer either.
+        for other in others.filter(|&other| self.pools[other].waiting == 0) {
+            self.shared.glance(other);
+        }
     }
 
     fn tidy(&mut self, upstream: usize, now: Instant) -> Option<Instant> {

@@ -101,12 +101,15 @@ impl Local {
         let pool = &mut local.pools[upstream];
         pool.sent.push_back((now, ticket));
         pool.waiting += 1;
-        let due = now
-            + pool
-                .round_trip
-                .suspicious()
-                .min(local.shared.options.read_timeout);
-        local.clock.wake_by(this, due);
+        let timeout = local.shared.options.read_timeout;
+        let suspicious = pool.round_trip.suspicious();
+        // An only upstream is not watched.
+        let due = if local.pools.len() < 2 {
+            timeout
+        } else {
+            suspicious.min(timeout)
+        };
+        local.clock.wake_by(this, now + due);
         Ok(ticket)
     }
 

@@ -465,6 +465,42 @@ async fn one_lost_datagram_is_no_silence() {
 }
 
 #[tokio::test]
+async fn silence_is_noticed_behind_a_lost_datagram() {
+    let mut seen = 0;
+    // Loses the first query, answers the second, and falls silent.
+    let lossy = Upstream::udp(move |message| {
+        seen += 1;
+        if seen == 2 {
+            vec![answer(message)]
+        } else {
+            Vec::new()
+        }
+    })
+    .await;
+    let other = Upstream::udp(|message| vec![answer(message)]).await;
+    let group = group(
+        &[&lossy, &other],
+        Options {
+            read_timeout: Duration::from_secs(10),
+            ..Options::default()
+        },
+    );
+    let _lost = group.exchange(0, &query("example"), Protocol::Udp);
+    ask(&group, "example", Protocol::Udp).await.unwrap();
+    let begun = Instant::now();
+    let mut waiting: Vec<_> = (0..5)
+        .map(|_| group.exchange(0, &query("example"), Protocol::Udp))
+        .collect();
+    group
+        .exchange(1, &query("example"), Protocol::Udp)
+        .answer()
+        .await
+        .unwrap();
+    assert!(matches!(waiting[4].event().await, Event::Silence));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
 async fn a_silent_upstream_gets_one_query_after_its_probe_and_then_all() {
     let dead = Arc::new(AtomicUsize::new(1));
     let switch = Arc::clone(&dead);
