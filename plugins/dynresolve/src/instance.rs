@@ -1,7 +1,8 @@
 //! One `dynresolve` directive at work, and all of a server's.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -28,7 +29,7 @@ pub(crate) struct Instance {
     store: OnceLock<Arc<Store>>,
     services: OnceLock<Arc<Services>>,
     /// The socket of the API, which the next instance on its address takes over.
-    pub(crate) listener: OnceLock<TcpListener>,
+    listener: Mutex<Option<TcpListener>>,
     /// Tells the API to end.
     pub(crate) end: watch::Sender<bool>,
     restored: AtomicBool,
@@ -55,7 +56,7 @@ impl Instance {
             zones: Arc::new(zones),
             store: OnceLock::new(),
             services: OnceLock::new(),
-            listener: OnceLock::new(),
+            listener: Mutex::new(None),
             end: watch::Sender::new(false),
             restored: AtomicBool::new(false),
             phase: Mutex::new(Phase::Pending),
@@ -100,6 +101,11 @@ impl Instance {
                 Changed::Many => self.zones.iter().for_each(|zone| cache.purge_zone(zone)),
             }
         }
+    }
+
+    /// Keeps the socket of the API for the next instance, as long as the API runs.
+    pub(crate) fn keep_listener(&self, listener: Option<TcpListener>) {
+        *self.listener.lock() = listener;
     }
 
     fn phase(&self) -> Phase {
@@ -154,6 +160,13 @@ impl Instances {
     /// Those that answer now.
     pub(crate) fn serving(&self) -> Vec<Arc<Instance>> {
         self.in_phase(Phase::Serving)
+    }
+
+    /// The socket that an instance before this one has for the address, also while it is about to end.
+    pub(crate) fn listener(&self, address: SocketAddr) -> Option<io::Result<TcpListener>> {
+        let known: Vec<_> = self.known.lock().iter().filter_map(Weak::upgrade).collect();
+        let on_address = known.iter().filter(|instance| instance.config.listen == address);
+        on_address.filter_map(|instance| instance.listener.lock().as_ref().map(TcpListener::try_clone)).next()
     }
 
     /// Checks that an instance shares nothing with those of the blocks before its own.

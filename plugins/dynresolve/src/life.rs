@@ -75,11 +75,7 @@ impl Life {
 
     fn listen(&self) -> Result<TcpListener, StartError> {
         let address = self.instance.config.listen;
-        let of_old = self.instances.serving().into_iter().find(|old| old.config.listen == address);
-        let listener = match of_old.as_ref().and_then(|old| old.listener.get()) {
-            Some(listener) => listener.try_clone(),
-            None => bind(address),
-        };
+        let listener = self.instances.listener(address).unwrap_or_else(|| bind(address));
         let prepared = listener.and_then(|listener| {
             listener.set_nonblocking(true)?;
             let kept = listener.try_clone()?;
@@ -87,7 +83,7 @@ impl Life {
         });
         let (listener, kept) = prepared
             .map_err(|error| StartError::new(format!("plugin/dynresolve: the API cannot listen on {address}: {error}")))?;
-        let _ = self.instance.listener.set(kept);
+        self.instance.keep_listener(Some(kept));
         Ok(listener)
     }
 
@@ -187,11 +183,12 @@ impl Lifecycle for Life {
 
     async fn stop(&self, _: StopReason) {
         self.instance.retire();
-        let Some(thread) = self.thread.lock().take() else {
-            return;
-        };
-        // The thread gives requests their time, and writes the file.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // The thread gives requests their time, and writes the file.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        self.instance.keep_listener(None);
     }
 }
 

@@ -167,14 +167,22 @@ impl Connection {
             answer(router.clone(), Arc::clone(&api), request, client, seen.begin())
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
+        let stopped = tokio::select! {
             _ = connection.as_mut() => return,
-            () = activity.idle(limits) => {}
-            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = activity.idle(limits) => false,
+            _ = self.stop.wait_for(|stop| *stop) => true,
+        };
+        if stopped {
+            // A client that has just connected is about to ask.
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = activity.first() => {}
+                () = sleep(limits.grace / 4) => {}
+            }
         }
         connection.as_mut().graceful_shutdown();
         // Requests under way are answered; what says nothing is cut off.
-        let rest = if activity.is_busy() { limits.grace } else { limits.grace / 10 };
+        let rest = if activity.is_busy() { limits.grace / 2 } else { limits.grace / 10 };
         let _ = timeout(rest, connection).await;
     }
 }
@@ -235,11 +243,21 @@ impl Activity {
         let mut state = self.state.lock();
         state.busy += 1;
         state.any = true;
+        drop(state);
+        self.changed.send_replace(());
         Busy(Arc::clone(self))
     }
 
     fn is_busy(&self) -> bool {
         self.state.lock().busy > 0
+    }
+
+    /// Returns when there was a request.
+    async fn first(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.state.lock().any {
+            let _ = changed.changed().await;
+        }
     }
 
     /// Returns when nothing has been under way for too long.
