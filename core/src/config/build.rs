@@ -7,7 +7,9 @@ use crate::corefile::{
     Collector, ConfigError, ConfigErrors, Corefile, Directive, Key, Scheme, ServerBlock, fingerprint, keys,
 };
 use crate::plugin::setup::{Build, Environment};
-use crate::plugin::{BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Services, Setup};
+use crate::plugin::{
+    BlockInfo, BlockOutline, BlockSettings, Chain, Definition, Handover, Lifecycle, Services, Setup,
+};
 
 /// Schemes that this version serves.
 const SERVED: [Scheme; 1] = [Scheme::Dns];
@@ -85,11 +87,32 @@ pub fn build(corefile: &Corefile, context: &BuildContext<'_>) -> Result<Plan, Co
 impl From<BuiltBlock> for PlannedBlock {
     fn from(block: BuiltBlock) -> Self {
         Self {
+            outline: Arc::new(outline(&block)),
             info: block.info,
             settings: block.settings,
             lifecycles: block.lifecycles,
             services: block.services,
         }
+    }
+}
+
+fn outline(block: &BuiltBlock) -> BlockOutline {
+    let mut plugins: Vec<&'static str> = Vec::new();
+    for name in block.chain.names() {
+        if !plugins.contains(&name) {
+            plugins.push(name);
+        }
+    }
+    let view = block.settings.filters.first();
+    BlockOutline {
+        zone: block
+            .info
+            .zones
+            .first()
+            .map_or_else(String::new, |zone| zone.as_str().to_owned()),
+        servers: listeners::labels(block),
+        view: view.map_or_else(String::new, |view| view.view_name().to_owned()),
+        plugins,
     }
 }
 

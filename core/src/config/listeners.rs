@@ -59,6 +59,18 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// The names of the listeners of a block's first key.
+pub(super) fn labels(block: &BuiltBlock) -> Vec<String> {
+    let Some(key) = block.info.keys.first() else {
+        return Vec::new();
+    };
+    let label = |host: Option<&ListenHost>| ListenAddress::new(key.scheme, host, key.port).to_string();
+    match block.settings.listen.as_slice() {
+        [] => vec![label(None)],
+        hosts => hosts.iter().map(|host| label(Some(host))).collect(),
+    }
+}
+
 /// Brings the blocks' keys together on their listen addresses.
 pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<PlannedListener> {
     let mut served = Served::default();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::counters::Counters;
 use crate::log::LogSink;
-use crate::plugin::{BlockInfo, BlockSettings, Handover, Lifecycle, Services, Shared};
+use crate::plugin::{BlockInfo, BlockOutline, BlockSettings, Handover, Lifecycle, Services, Shared};
 use crate::server::Site;
 
 pub use build::build;
@@ -45,6 +45,8 @@ pub struct PlannedBlock {
     pub lifecycles: Vec<Arc<dyn Lifecycle>>,
     /// What its plugins offer.
     pub services: Arc<Services>,
+    /// What it looks like from its plugins' side.
+    pub outline: Arc<BlockOutline>,
 }
 
 impl std::fmt::Debug for PlannedBlock {

@@ -3,22 +3,32 @@
 use std::sync::Arc;
 
 use crate::config::PlannedBlock;
-use crate::plugin::{Lifecycle, Services, StartContext, StartError, StopReason};
+use crate::plugin::{BlockOutline, Lifecycle, Services, StartContext, StartError, StopReason};
 
 /// All [`Lifecycle`]s of one configuration, in the order of blocks and plugins.
 #[derive(Default)]
 pub(super) struct Lives {
-    all: Vec<(Arc<dyn Lifecycle>, Arc<Services>)>,
+    all: Vec<(Arc<dyn Lifecycle>, Surroundings)>,
+}
+
+/// What a block's plugins meet at their start.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) services: Arc<Services>,
+    pub(super) outline: Arc<BlockOutline>,
 }
 
 impl Lives {
     pub(super) fn new(blocks: &[PlannedBlock]) -> Self {
         let of_block = |block: &PlannedBlock| {
-            let services = Arc::clone(&block.services);
+            let surroundings = Surroundings {
+                services: Arc::clone(&block.services),
+                outline: Arc::clone(&block.outline),
+            };
             block
                 .lifecycles
                 .iter()
-                .map(move |life| (Arc::clone(life), Arc::clone(&services)))
+                .map(move |life| (Arc::clone(life), surroundings.clone()))
                 .collect::<Vec<_>>()
         };
         Self {
@@ -29,10 +39,10 @@ impl Lives {
     /// Starts all. When one fails, those that were started are stopped again.
     pub(super) async fn start(
         &self,
-        context: impl Fn(&Arc<Services>) -> StartContext,
+        context: impl Fn(&Surroundings) -> StartContext,
     ) -> Result<(), StartError> {
-        for (index, (life, services)) in self.all.iter().enumerate() {
-            if let Err(error) = life.start(&context(services)).await {
+        for (index, (life, surroundings)) in self.all.iter().enumerate() {
+            if let Err(error) = life.start(&context(surroundings)).await {
                 for (started, _) in self.all[..index].iter().rev() {
                     started.stop(StopReason::Failed).await;
                 }

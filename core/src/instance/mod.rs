@@ -31,14 +31,14 @@ use crate::counters::Counters;
 use crate::log::LogSink;
 use crate::net::sockets::ListenError;
 use crate::plugin::{
-    Handover, ServerObserver, Services, Shared, StartContext, StartError, StopReason, install_panic_hook,
+    Handover, ServerObserver, Shared, StartContext, StartError, StopReason, install_panic_hook,
 };
 use crate::server::{
     Control, ControlRequest, Endpoint, Generation, GenerationEnd, Table, TableParts, WorkerContext,
     WorkerThread,
 };
 
-use lives::Lives;
+use lives::{Lives, Surroundings};
 pub use source::{CorefileSource, LoadError};
 
 /// How long a stop or a reload waits for queries that are under way.
@@ -274,7 +274,7 @@ impl Server {
         let lives = Lives::new(&plan.blocks);
         let fingerprint: Arc<str> = plan.fingerprint.as_str().into();
         lives
-            .start(|services| self.start_context(reload, &fingerprint, services))
+            .start(|surroundings| self.start_context(reload, &fingerprint, surroundings))
             .await?;
         let fresh = plan
             .listeners
@@ -312,7 +312,12 @@ impl Server {
         Ok(())
     }
 
-    fn start_context(&self, reload: bool, fingerprint: &Arc<str>, services: &Arc<Services>) -> StartContext {
+    fn start_context(
+        &self,
+        reload: bool,
+        fingerprint: &Arc<str>,
+        surroundings: &Surroundings,
+    ) -> StartContext {
         StartContext {
             control: self.control.clone(),
             source: Arc::clone(&self.source),
@@ -322,7 +327,8 @@ impl Server {
             log: self.log.clone(),
             workers: self.workers.len(),
             reload,
-            services: Arc::clone(services),
+            services: Arc::clone(&surroundings.services),
+            block: Arc::clone(&surroundings.outline),
         }
     }
 
@@ -335,8 +341,9 @@ impl Server {
         generation: &Arc<Generation>,
     ) -> Vec<Arc<Endpoint>> {
         let mut endpoints = HashMap::new();
+        let observers = observers(plan);
         for listener in &plan.listeners {
-            let table = Arc::new(table_of(listener, generation));
+            let table = Arc::new(table_of(listener, &observers, generation));
             let endpoint = match self.endpoints.remove(&listener.address) {
                 Some(endpoint) => {
                     endpoint.replace(table);
@@ -376,21 +383,30 @@ impl std::fmt::Debug for Server {
     }
 }
 
-fn table_of(listener: &PlannedListener, generation: &Arc<Generation>) -> Table {
+/// All that want to see what the server answers by itself: on any listener, since none of their blocks serves it.
+fn observers(plan: &Plan) -> Vec<Arc<dyn ServerObserver>> {
     let mut observers: Vec<Arc<dyn ServerObserver>> = Vec::new();
-    for site in &listener.sites {
-        for observer in site.services.all::<dyn ServerObserver>() {
+    for block in &plan.blocks {
+        for observer in block.services.all::<dyn ServerObserver>() {
             if !observers.iter().any(|known| Arc::ptr_eq(known, observer)) {
                 observers.push(Arc::clone(observer));
             }
         }
     }
+    observers
+}
+
+fn table_of(
+    listener: &PlannedListener,
+    observers: &[Arc<dyn ServerObserver>],
+    generation: &Arc<Generation>,
+) -> Table {
     Table::new(TableParts {
         sites: listener.sites.clone(),
         other_classes: listener.other_classes,
         timeouts: listener.timeouts,
         label: listener.address.to_string().into(),
-        observers,
+        observers: observers.to_vec(),
         generation: Arc::clone(generation),
     })
 }

@@ -91,6 +91,8 @@ pub struct StartContext {
     pub reload: bool,
     /// The services that the plugins of the block offer.
     pub services: Arc<Services>,
+    /// What the block looks like.
+    pub block: Arc<BlockOutline>,
 }
 
 impl StartContext {
@@ -108,8 +110,23 @@ impl StartContext {
             workers,
             reload: false,
             services: Arc::new(Services::default()),
+            block: Arc::default(),
         }
     }
+}
+
+/// What became of a block when all its plugins were set up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockOutline {
+    /// Its first zone.
+    pub zone: String,
+    /// The listeners of its first key as metrics name them, such as `dns://:53`: one for each address of `bind`.
+    pub servers: Vec<String>,
+    /// The name of its view; empty without one.
+    pub view: String,
+    /// The plugins that handle queries, in their order, each once.
+    pub plugins: Vec<&'static str>,
 }
 
 /// Why a plugin could not start.

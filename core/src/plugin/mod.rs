@@ -77,7 +77,7 @@ pub use chain::{Chain, Next, OwnedNext, Run};
 pub use error::{ExtendedError, PluginError};
 pub use fall::Fallthrough;
 pub use host::host_name;
-pub use lifecycle::{Lifecycle, StartContext, StartError, StopReason};
+pub use lifecycle::{BlockOutline, Lifecycle, StartContext, StartError, StopReason};
 pub use outcome::{AtOnce, MessageSource, Outcome, TransferStream};
 pub use panics::{PanicPolicy, install_panic_hook};
 pub use services::{

@@ -131,7 +131,13 @@ pub struct TapEvent<'a> {
     pub wire: &'a [u8],
     /// The other side.
     pub peer: SocketAddr,
-    /// When it was sent or received.
+    /// The server's own address on that way, where it is known.
+    pub local: Option<SocketAddr>,
+    /// It travels over TCP or what runs on it, and not in datagrams.
+    pub stream: bool,
+    /// When the query was sent or received.
+    pub asked: std::time::SystemTime,
+    /// When the message itself was sent or received.
     pub at: std::time::SystemTime,
 }
 
@@ -157,6 +163,6 @@ pub trait Tap: Send + Sync + 'static {
 
 /// Sees what the server answers by itself, outside of any chain: refused zones, bad versions and the like.
 pub trait ServerObserver: Send + Sync + 'static {
-    /// The server answered `request` with `rcode` without running a chain.
+    /// The server answered `request` with `rcode` without running a chain, on any of its listeners.
     fn refused(&self, request: &Request, rcode: Rcode);
 }
