@@ -446,7 +446,7 @@ fn the_largest_udp_answer_is_what_bufsize_allows_whatever_the_client_says() {
     ] {
         let query = builder("www.example.org.", 1);
         let query = edns
-            .map_or(query.clone(), |size| query.edns(size, false))
+            .map_or_else(|| query.clone(), |size| query.edns(size, false))
             .to_wire();
         let answer = exchange(&udp_client(server.address()), &query, PATIENCE).expect("an answer");
         assert!(answer.len() <= limit, "EDNS {edns:?}: {} bytes", answer.len());
