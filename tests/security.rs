@@ -444,10 +444,11 @@ fn the_largest_udp_answer_is_what_bufsize_allows_whatever_the_client_says() {
         (Some(4_096), 1_232),
         (Some(65_535), 1_232),
     ] {
-        let query = builder("www.example.org.", 1);
-        let query = edns
-            .map_or_else(|| query.clone(), |size| query.edns(size, false))
-            .to_wire();
+        let plain = builder("www.example.org.", 1);
+        let query = match edns {
+            Some(size) => plain.edns(size, false).to_wire(),
+            None => plain.to_wire(),
+        };
         let answer = exchange(&udp_client(server.address()), &query, PATIENCE).expect("an answer");
         assert!(answer.len() <= limit, "EDNS {edns:?}: {} bytes", answer.len());
         assert!(answer[2] & 0x02 != 0, "EDNS {edns:?}: TC");
