@@ -70,7 +70,7 @@ pub(crate) fn judge(
     let facts = Facts::of(response);
     let rcode = response.rcode();
     let has_answer = facts.answers > 0 && rcode == Rcode::NOERROR;
-    let is_answering = has_answer && answers_question(response, request);
+    let is_answering = has_answer && answers_question(response);
     let mut says = facts.says(response, request, now);
     let refreshes = says != Says::Other && (rcode == Rcode::NOERROR || rcode == Rcode::NXDOMAIN);
     // RFC 2308, section 2.2: the name at the end of a chain of aliases has no such record.
@@ -189,15 +189,21 @@ fn has_expired_signature(response: &Response, now: u64) -> bool {
         .any(|record| record.type_code() == RRSIG && expired(&record))
 }
 
-/// Whether the answer section has a record of the type that was asked for at the name that the question's aliases lead
+/// Whether the answer section has a record of the type that its question is about, at the name that the question's aliases lead
 /// to (RFC 1034, section 3.6.2). Two different aliases of one name, or a circle, lead nowhere.
-fn answers_question(response: &Response, request: &Request) -> bool {
-    let (qtype, qclass) = (request.qtype_code(), request.qclass_code());
+fn answers_question(response: &Response) -> bool {
+    let Some((qname, &[a, b, c, d])) = response.question().split_last_chunk::<4>() else {
+        return false;
+    };
+    let Ok(qname) = QName::from_wire(qname) else {
+        return false;
+    };
+    let (qtype, qclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
     let of_class = |record: &RecordView<'_>| {
         record.section() == Section::Answer && (qclass == CLASS_ANY || record.class_code() == qclass)
     };
     let records = || response.records().filter(of_class);
-    let Some(name) = chain_end(records(), request.qname(), qtype) else {
+    let Some(name) = chain_end(records(), &qname, qtype) else {
         return false;
     };
     records().any(|record| (qtype == ANY || record.type_code() == qtype) && record.owner() == name)
