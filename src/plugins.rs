@@ -9,6 +9,7 @@ use catena_core::plugin::Definition;
 /// The plugins of this server, a line each, in the order of [`ORDER`].
 pub const PLUGINS: &[Definition] = &[
     catena_plugin_root::PLUGIN,
+    catena_plugin_metadata::PLUGIN,
     catena_plugin_cancel::PLUGIN,
     catena_plugin_timeouts::PLUGIN,
     catena_plugin_multisocket::PLUGIN,
@@ -17,6 +18,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_bufsize::PLUGIN,
     catena_plugin_bind::PLUGIN,
     catena_plugin_debug::PLUGIN,
+    catena_plugin_shed::PLUGIN,
     catena_plugin_errors::PLUGIN,
     catena_plugin_log::PLUGIN,
     catena_plugin_local::PLUGIN,
@@ -26,9 +28,11 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_acl::PLUGIN,
     catena_plugin_cache::PLUGIN,
     catena_plugin_hosts::PLUGIN,
+    catena_plugin_loop::PLUGIN,
     catena_plugin_forward::PLUGIN,
     catena_plugin_erratic::PLUGIN,
     catena_plugin_whoami::PLUGIN,
+    catena_plugin_on::PLUGIN,
 ];
 
 /// All names in their order, those too that this version does not have yet: a Corefile that names such a plugin gets

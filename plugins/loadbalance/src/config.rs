@@ -130,7 +130,7 @@ fn weighted(
             return Err(surplus.error(message).into());
         }
     };
-    let written = file.path(root.unwrap_or(Path::new("")))?;
+    let written = file.path(root.unwrap_or_else(|| Path::new("")))?;
     let mut reload = DEFAULT_RELOAD;
     let mut errors = Collector::default();
     for option in directive.options() {
