@@ -227,6 +227,8 @@ pub struct Answer {
     pub protocol: Protocol,
     /// How long it took.
     pub elapsed: Duration,
+    /// The address that the query was sent from.
+    pub local: Option<SocketAddr>,
 }
 
 /// What happens to a query on its way.
@@ -317,6 +319,7 @@ impl Exchange<'_> {
                 response: reply.response,
                 protocol: reply.protocol,
                 elapsed: reply.elapsed,
+                local: reply.local,
             }),
             Err(error) => Event::Failed(error),
         })

@@ -6,6 +6,7 @@ mod udp;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -46,6 +47,17 @@ pub(crate) struct Pool {
     pub(crate) waiting: usize,
     pub(crate) heard: Option<Instant>,
     pub(crate) round_trip: RoundTrip,
+}
+
+impl Pool {
+    /// The address that queries leave from on this way.
+    fn local_address(&self, way: Way) -> Option<SocketAddr> {
+        match way {
+            Way::Udp(index) => self.udp.local_address(index),
+            Way::Tcp(index) => self.tcp.get(index).and_then(|connection| connection.local),
+            Way::None => None,
+        }
+    }
 }
 
 impl Local {
@@ -169,7 +181,9 @@ impl Local {
         pool.heard = Some(now);
         self.shared.answered(upstream, now);
         let id = slot.id;
-        match std::mem::replace(&mut slot.way, Way::None) {
+        let way = std::mem::replace(&mut slot.way, Way::None);
+        let local = pool.local_address(way);
+        match way {
             Way::Udp(index) => pool.udp.answered(index, id),
             Way::Tcp(index) => pool.tcp.finish(index, id, Some(now)),
             Way::None => {}
@@ -178,6 +192,7 @@ impl Local {
             response,
             protocol,
             elapsed,
+            local,
         };
         self.end(ticket, Ok(reply), woken);
     }
@@ -286,15 +301,9 @@ impl Local {
     }
 
     fn route(&self, upstream: usize, protocol: Protocol, way: Way) -> Route {
-        let pool = &self.pools[upstream];
-        let local = match way {
-            Way::Udp(index) => pool.udp.local_address(index),
-            Way::Tcp(index) => pool.tcp.get(index).and_then(|connection| connection.local),
-            Way::None => None,
-        };
         Route {
             protocol,
-            local,
+            local: self.pools[upstream].local_address(way),
             peer: self.shared.upstreams[upstream].target.address,
         }
     }

@@ -1,5 +1,6 @@
 //! The queries that wait for an answer, each in a slot that its future looks into.
 
+use std::net::SocketAddr;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) protocol: Protocol,
     pub(crate) elapsed: Duration,
+    /// Where it arrived.
+    pub(crate) local: Option<SocketAddr>,
 }
 
 /// How a query went out.

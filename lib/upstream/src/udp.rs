@@ -52,6 +52,7 @@ struct Socket {
     /// Tells this socket from an earlier one with the same index.
     key: u32,
     io: Arc<UdpSocket>,
+    local: Option<SocketAddr>,
     /// The slot of each query in flight, and the ids of queries that were given up.
     ids: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
     /// Ids of the latest answers, a ring, and where it goes on.
@@ -139,6 +140,7 @@ impl Sockets {
         self.next_key = self.next_key.wrapping_add(1);
         let socket = Socket {
             key,
+            local: io.local_addr().ok(),
             io: Arc::clone(&io),
             ids: HashMap::default(),
             answered: [0; REMEMBERED],
@@ -313,7 +315,7 @@ impl Sockets {
 
     /// The address that a socket sends from.
     pub(crate) fn local_address(&self, index: u32) -> Option<SocketAddr> {
-        self.get(index).and_then(|socket| socket.io.local_addr().ok())
+        self.get(index).and_then(|socket| socket.local)
     }
 
     fn close_idle_beyond(&mut self, limit: usize) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use catena_core::message::{QName, Rcode, Request, Response};
@@ -105,7 +105,9 @@ impl Forward {
         let mut denials = 0;
         let mut last_error = None;
         let (mut sent, mut event) = (first.0, Some(first.1));
+        let mut asked = request.received();
         loop {
+            let (upstream, protocol) = (sent.upstream, sent.protocol);
             match self
                 .attempt(upstreams, request, &mut attempts, sent, event.take())
                 .await
@@ -121,6 +123,10 @@ impl Forward {
                     return Err(failure(&error).with_rcode(Rcode::FORMERR));
                 }
                 Err(error) => {
+                    if self.taps().is_some() {
+                        let ends = (upstreams.group.address(upstream), None);
+                        self.tap(request, ends, protocol, asked.elapsed(), None);
+                    }
                     last_error = Some(error);
                     attempts.count_failure();
                 }
@@ -132,6 +138,7 @@ impl Forward {
             };
             let Some(upstream) = next else { break };
             sent = attempts.send(upstream, request, self.protocol(request));
+            asked = Instant::now();
         }
         Err(last_error.map_or_else(no_healthy, |error| failure(&error)))
     }
@@ -161,35 +168,51 @@ impl Forward {
         let Answer {
             mut response,
             elapsed,
+            protocol,
+            local,
             ..
         } = answer;
         response.set_id(request.id());
         upstreams.metrics.answered(upstream, response.rcode(), elapsed);
-        if let Some(taps) = self.taps() {
-            let now = SystemTime::now();
+        if self.taps().is_some() {
             let peer = upstreams.group.address(upstream);
-            let asked = now.checked_sub(elapsed).unwrap_or(now);
-            for tap in taps {
-                let query = TapEvent {
-                    kind: TapKind::ForwarderQuery,
-                    wire: request.wire(),
-                    peer,
-                    at: asked,
-                };
-                tap.tap(request, query);
-                let kind = TapKind::ForwarderResponse;
-                tap.tap(
-                    request,
-                    TapEvent {
-                        kind,
-                        wire: response.wire(),
-                        peer,
-                        at: now,
-                    },
-                );
-            }
+            self.tap(request, (peer, local), protocol, elapsed, Some(&response));
         }
         response
+    }
+
+    /// Shows the taps of the block a query that was sent so long ago, and what came of it.
+    fn tap(
+        &self,
+        request: &Request,
+        (peer, local): (SocketAddr, Option<SocketAddr>),
+        protocol: Protocol,
+        elapsed: Duration,
+        response: Option<&Response>,
+    ) {
+        let now = SystemTime::now();
+        let asked = now.checked_sub(elapsed).unwrap_or(now);
+        let query = TapEvent {
+            kind: TapKind::ForwarderQuery,
+            wire: request.wire(),
+            peer,
+            local,
+            stream: protocol == Protocol::Tcp,
+            asked,
+            at: asked,
+        };
+        for tap in self.taps().into_iter().flatten() {
+            tap.tap(request, query);
+            if let Some(response) = response {
+                let answered = TapEvent {
+                    kind: TapKind::ForwarderResponse,
+                    wire: response.wire(),
+                    at: now,
+                    ..query
+                };
+                tap.tap(request, answered);
+            }
+        }
     }
 
     /// Whether the query is to be asked again over TCP, since its answer did not fit into a datagram.
