@@ -19,6 +19,12 @@ pub const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Connections that may wait to be accepted; the system may grant less (`net.core.somaxconn`).
 pub const TCP_BACKLOG: i32 = 1024;
 
+/// Answers that wait in the kernel for a connection's client until it takes no more of them.
+///
+/// Left alone the kernel takes megabytes of answers for a client that reads none. What is on its way does not count, so
+/// that this bounds memory and not the speed of transfers.
+pub const TCP_UNSENT_BYTES: u32 = 64 * 1024;
+
 /// A socket that could not be made.
 ///
 /// It reads as operators of CoreDNS know it: `listen udp 127.0.0.1:53: bind: address already in use`.
@@ -81,6 +87,8 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     };
     let (socket, address) =
         open(address, Type::STREAM, Protocol::TCP).map_err(|cause| fail("socket", cause))?;
+    // Connections inherit it. Without it they work as well, and hold more.
+    let _ = socket.set_tcp_notsent_lowat(TCP_UNSENT_BYTES);
     // Connections of a server that was stopped a moment ago must not keep the next one from starting.
     socket
         .set_reuse_address(true)
