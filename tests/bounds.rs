@@ -209,6 +209,25 @@ fn large_answers() -> String {
     format!(".:@PORT@ {{\n    hosts {{\n{entries}    }}\n}}\n")
 }
 
+/// What the kernel keeps of a server's connections, in KiB: queries that it has not read, and answers that their
+/// clients have not taken.
+fn queued_kib(port: u16) -> u64 {
+    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap_or_default();
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let bytes: u64 = lines
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (_, local) = words.get(1)?.rsplit_once(':')?;
+            let (sent, received) = words.get(4)?.split_once(':')?;
+            // 0A is a listener, which counts connections there.
+            (hex(local) == u64::from(port) && words[3] != "0A").then(|| hex(sent) + hex(received))
+        })
+        .sum();
+    bytes / 1024
+}
+
 #[test]
 fn five_hundred_tcp_clients_that_send_and_never_read_hold_less_than_100_mb_and_are_closed() {
     let _alone = alone();
@@ -245,12 +264,15 @@ fn five_hundred_tcp_clients_that_send_and_never_read_hold_less_than_100_mb_and_a
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    let queued = queued_kib(address.port());
     let (_, slowest) = answer_times(address, 200);
     let grown = server.peak_kib().saturating_sub(before);
     println!(
         "{} KiB sent, {grown} KiB more, UDP within {slowest:?} meanwhile",
         sent / 1024
     );
+    println!("{queued} KiB in the kernel");
+    assert!((1..100 * MIB).contains(&queued), "{queued} KiB in the kernel");
     assert!(sent > 500 * batch.len(), "{sent} bytes");
     assert!(grown < 100 * MIB, "{grown} KiB");
     assert!(slowest < within(Duration::from_secs(1)), "{slowest:?}");
