@@ -70,7 +70,10 @@ impl Address {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await?
             .collect();
-        let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+        let first = found
+            .iter()
+            .find(|address| address.is_ipv4())
+            .or_else(|| found.first());
         first
             .copied()
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such host"))

@@ -1,5 +1,7 @@
 //! Endpoints as their clients and the plugins that mount routes see them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
