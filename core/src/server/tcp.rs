@@ -23,7 +23,7 @@ use super::inbox::Inbox;
 use super::query::{self, Arrival, Done, Polled, Waiting};
 use crate::counters::{Counters, Event};
 use crate::message::{Request, Transport, fit};
-use crate::plugin::TransferStream;
+use crate::plugin::{ProxiedConnection, ProxyHeader, TransferStream};
 
 /// Time for the first query of a connection to arrive.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,7 +36,7 @@ pub const MAX_IN_FLIGHT: usize = 128;
 /// Bytes of answers that a client may leave unread before no more of its queries are read.
 pub const MAX_UNREAD: usize = 16 << 10;
 /// What is read at one time.
-const READ_SIZE: usize = 64 << 10;
+const READ_SIZE: usize = 16 << 10;
 /// Reads in a row before others have their turn.
 const READS_IN_A_ROW: usize = 4;
 
@@ -125,6 +125,8 @@ pub(super) struct Connection {
     counters: Arc<Counters>,
     inbox: Arc<Inbox>,
     outbox: Arc<Outbox>,
+    /// There until it has read what stands before the first frame.
+    proxy: Option<Arc<dyn ProxyHeader>>,
     /// The beginning of a frame that is not whole yet.
     partial: Vec<u8>,
     /// Answers that the system has not taken yet, from `written` on.
@@ -150,7 +152,8 @@ impl Connection {
         stream.set_nodelay(true)?;
         let inbox = Arc::new(Inbox::default());
         endpoint.register(&inbox);
-        let due = Instant::now() + endpoint.table().timeouts().read.unwrap_or(READ_TIMEOUT);
+        let table = endpoint.table();
+        let due = Instant::now() + table.timeouts().read.unwrap_or(READ_TIMEOUT);
         Ok(Self {
             stream,
             peer: unmapped(peer),
@@ -159,6 +162,7 @@ impl Connection {
             counters,
             inbox,
             outbox: Arc::default(),
+            proxy: table.proxy().cloned(),
             partial: Vec::new(),
             out: Vec::new(),
             written: 0,
@@ -227,7 +231,7 @@ impl Connection {
             // A frame that began earlier is completed in the scratch buffer.
             let kept = self.partial.len();
             if kept >= scratch.len() {
-                // 65535 bytes and their length do not fit into one read; the frame is finished in its own buffer.
+                // A frame that is longer than one read is finished in its own buffer.
                 return Poll::Ready(self.receive_large());
             }
             scratch[..kept].copy_from_slice(&self.partial);
@@ -248,7 +252,7 @@ impl Connection {
     }
 
     fn receive_large(&mut self) -> io::Result<bool> {
-        let mut more = [0; 1024];
+        let mut more = [0; 4096];
         let count = match self.stream.try_read(&mut more) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
@@ -263,8 +267,14 @@ impl Connection {
 
     /// Begins the queries in the whole frames of `bytes`, and says how many bytes they take.
     fn take_frames(&mut self, bytes: &[u8]) -> usize {
+        let mut used = match self.proxy.take() {
+            None => 0,
+            Some(proxy) => match self.read_header(proxy, bytes) {
+                Some(header) => header,
+                None => return 0,
+            },
+        };
         let table = WorkerTable::new(&self.endpoint);
-        let mut used = 0;
         while let Some(frame) = frame(&bytes[used..]) {
             if self.is_full() || self.no_more {
                 break;
@@ -286,6 +296,27 @@ impl Connection {
             self.due = Instant::now() + idle;
         }
         used
+    }
+
+    /// Reads what a proxy has put before the first frame and says how long it is; `None` while it is not whole.
+    #[cold]
+    fn read_header(&mut self, proxy: Arc<dyn ProxyHeader>, bytes: &[u8]) -> Option<usize> {
+        match proxy.connection(bytes, self.peer) {
+            ProxiedConnection::More => {
+                self.proxy = Some(proxy);
+                None
+            }
+            ProxiedConnection::Begins { header, ends } => {
+                if let Some((client, asked)) = ends {
+                    (self.peer, self.local) = (unmapped(client), unmapped(asked));
+                }
+                Some(header.min(bytes.len()))
+            }
+            ProxiedConnection::Refused => {
+                self.no_more = true;
+                Some(bytes.len())
+            }
+        }
     }
 
     fn begin(&mut self, frame: &[u8], table: &Arc<WorkerTable>) {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use catena_core::message::{QName, Rcode, Request, Response};
 use catena_core::plugin::{
-    Lifecycle, Next, Outcome, Plugin, PluginError, StartContext, StartError, Tap, TapEvent, TapKind,
+    Lifecycle, MetadataProvider, MetadataSink, Next, Outcome, Plugin, PluginError, StartContext, StartError,
+    Tap, TapEvent, TapKind,
 };
 use catena_metrics::Registry;
 use catena_upstream::{Answer, Event, ExchangeError, Group, Protocol, Target};
@@ -29,6 +30,22 @@ pub(crate) struct Forward {
     upstreams: OnceLock<Upstreams>,
     taps: OnceLock<Vec<Arc<dyn Tap>>>,
     concurrent: AtomicU64,
+    /// Queries are labelled with the upstream that was asked: the block has `metadata`.
+    labelled: bool,
+}
+
+/// The upstream that was asked last for a query.
+struct Asked(SocketAddr);
+
+/// Tells other plugins which upstream was asked.
+pub(crate) struct UpstreamLabel;
+
+impl MetadataProvider for UpstreamLabel {
+    fn provide(&self, request: &Request, sink: &mut dyn MetadataSink) {
+        if let Some(Asked(upstream)) = request.extensions().get() {
+            sink.add("forward/upstream", &upstream.to_string());
+        }
+    }
 }
 
 struct Upstreams {
@@ -37,7 +54,7 @@ struct Upstreams {
 }
 
 impl Forward {
-    pub(crate) fn new(config: Config, registry: Arc<Registry>, workers: usize) -> Self {
+    pub(crate) fn new(config: Config, registry: Arc<Registry>, workers: usize, labelled: bool) -> Self {
         let forward = Self {
             config,
             registry,
@@ -45,6 +62,7 @@ impl Forward {
             upstreams: OnceLock::new(),
             taps: OnceLock::new(),
             concurrent: AtomicU64::new(0),
+            labelled,
         };
         if let Some(addresses) = target::known(&forward.config.targets) {
             forward.open(&addresses);
@@ -101,6 +119,7 @@ impl Forward {
         request: &Request,
         mut attempts: Attempts<'_>,
         first: (Sent<'_>, Event),
+        last: &mut usize,
     ) -> Result<Response, PluginError> {
         let mut denials = 0;
         let mut last_error = None;
@@ -137,6 +156,7 @@ impl Forward {
                 None
             };
             let Some(upstream) = next else { break };
+            *last = upstream;
             sent = attempts.send(upstream, request, self.protocol(request));
             asked = Instant::now();
         }
@@ -260,17 +280,24 @@ impl Plugin for Forward {
             .order(upstreams.group.len())
             .map_err(|error| failure(&error.into()))?;
         let mut attempts = Attempts::new(&self.config, &upstreams.group, &upstreams.metrics, order);
-        let Some(upstream) = attempts.next_upstream() else {
+        let Some(mut upstream) = attempts.next_upstream() else {
             return Err(no_healthy());
         };
         let mut sent = attempts.send(upstream, request, self.protocol(request));
-        let response = match sent.exchange.event().await {
+        let result = match sent.exchange.event().await {
             Event::Answer(answer) if self.stands(&answer.response, sent.protocol) => {
-                self.take(upstreams, request, upstream, answer)
+                Ok(self.take(upstreams, request, upstream, answer))
             }
             // The rest is rare, and apart so that it does not make the common case's future large.
-            event => Box::pin(self.carry_on(upstreams, request, attempts, (sent, event))).await?,
+            event => {
+                Box::pin(self.carry_on(upstreams, request, attempts, (sent, event), &mut upstream)).await
+            }
         };
+        if self.labelled {
+            let asked = Asked(upstreams.group.address(upstream));
+            request.extensions_mut().insert(asked);
+        }
+        let response = result?;
         if next.plugin_name() == Some(NAME) && self.passes_on(&response) {
             return next.run(request).await;
         }

@@ -30,10 +30,10 @@ mod target;
 use std::sync::Arc;
 
 use catena_core::corefile::ConfigErrors;
-use catena_core::plugin::{Definition, Setup};
+use catena_core::plugin::{Definition, MetadataProvider, Setup};
 use catena_metrics::Registry;
 
-use handler::Forward;
+use handler::{Forward, UpstreamLabel};
 
 /// The `forward` plugin.
 pub static PLUGIN: Definition = Definition::new("forward", setup).with_other_classes();
@@ -42,6 +42,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     let folder = setup.block().folder.clone();
     let root = setup.root().to_owned();
     let registry = setup.shared::<Registry>();
+    let labelled = setup.block().has_directive("metadata");
     let mut plugins = Vec::new();
     for directive in setup.directives() {
         let parsed = config::parse(directive, &folder, &root)?;
@@ -52,7 +53,13 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
             parsed.config,
             Arc::clone(&registry),
             setup.workers(),
+            labelled,
         )));
+    }
+    if labelled {
+        setup
+            .services()
+            .offer::<dyn MetadataProvider>(Arc::new(UpstreamLabel));
     }
     for plugin in plugins {
         setup.lifecycle(Arc::clone(&plugin) as _);
