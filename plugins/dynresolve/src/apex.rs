@@ -35,9 +35,17 @@ impl Apex {
         let below = |label: &[u8]| -> Box<[u8]> {
             let name = [label, zone.as_wire()].concat();
             // A zone whose name leaves no room speaks for itself.
-            if name.len() > MAX_NAME_LEN { zone.as_wire().into() } else { name.into() }
+            if name.len() > MAX_NAME_LEN {
+                zone.as_wire().into()
+            } else {
+                name.into()
+            }
         };
-        Self { zone: zone.clone(), server: below(SERVER), mailbox: below(MAILBOX) }
+        Self {
+            zone: zone.clone(),
+            server: below(SERVER),
+            mailbox: below(MAILBOX),
+        }
     }
 
     /// Denies the name or the type: no records, and the SOA record, for as long as `ttl` says (RFC 2308, section 5).
@@ -55,7 +63,9 @@ impl Apex {
         reply.authoritative(true);
         match qtype {
             SOA => reply.answer(Owner::Question, SOA, CLASS_IN, ttl, self.soa(serial, ttl)),
-            NS => reply.answer(Owner::Question, NS, CLASS_IN, ttl, |out: &mut RdataWriter<'_>| out.name(&self.server)),
+            NS => reply.answer(Owner::Question, NS, CLASS_IN, ttl, |out: &mut RdataWriter<'_>| {
+                out.name(&self.server)
+            }),
             _ => return None,
         };
         // The name of the server is known by its address only, which is the one that was asked.
@@ -73,7 +83,9 @@ impl Apex {
         move |out| {
             out.name(&self.server);
             out.name(&self.mailbox);
-            [serial, REFRESH, RETRY, EXPIRE, ttl].into_iter().for_each(|number| out.u32(number));
+            [serial, REFRESH, RETRY, EXPIRE, ttl]
+                .into_iter()
+                .for_each(|number| out.u32(number));
         }
     }
 }

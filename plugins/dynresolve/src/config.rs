@@ -70,7 +70,8 @@ impl Config {
             None => text.to_owned(),
             Some(name) => {
                 let value = environment(name).unwrap_or_default();
-                let expected = format!("a token in the environment variable {name}, which is not set or is empty");
+                let expected =
+                    format!("a token in the environment variable {name}, which is not set or is empty");
                 if value.is_empty() {
                     return Err(self.token.expected(expected));
                 }
@@ -91,7 +92,9 @@ fn variable(text: &str) -> Option<&str> {
     let name = braced.or_else(|| text.strip_prefix('$'))?;
     let is_name = !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_name.then_some(name)
 }
 
@@ -100,7 +103,10 @@ pub(crate) fn parse(directives: &[Directive], root: &Path) -> Result<Config, Con
     let directive = once(directives)?;
     let mut errors = Collector::default();
     errors.take(directive.no_args());
-    let mut parser = Parser { root, ..Parser::default() };
+    let mut parser = Parser {
+        root,
+        ..Parser::default()
+    };
     for option in directive.options() {
         errors.take(parser.option(option));
     }
@@ -198,7 +204,9 @@ impl Parser<'_> {
         };
         let Some(known) = API_OPTIONS.iter().find(|known| *what == **known) else {
             let message = format!("unknown option `api {what}` (one of: {})", API_OPTIONS.join(", "));
-            return Err(what.error(message).with_nearest(what.as_str(), API_OPTIONS.iter().copied()));
+            return Err(what
+                .error(message)
+                .with_nearest(what.as_str(), API_OPTIONS.iter().copied()));
         };
         if *known != "allow" {
             self.first(known, option)?;
@@ -211,7 +219,9 @@ impl Parser<'_> {
             "token" => {
                 let [token] = exactly(what, values, "TOKEN")?;
                 if token.as_str().is_empty() {
-                    return Err(token.error("an empty token").with_expected("the token that clients of the API show"));
+                    return Err(token
+                        .error("an empty token")
+                        .with_expected("the token that clients of the API show"));
                 }
                 self.token = Some(token.clone());
             }
@@ -247,7 +257,9 @@ impl Parser<'_> {
     fn first(&mut self, what: &'static str, option: &Directive) -> Result<(), ConfigError> {
         if self.seen.contains(&what) {
             let api = if API_OPTIONS.contains(&what) { "api " } else { "" };
-            return Err(option.error(format!("`{api}{what}` is given twice")).with_expected("it once"));
+            return Err(option
+                .error(format!("`{api}{what}` is given twice"))
+                .with_expected("it once"));
         }
         self.seen.push(what);
         Ok(())
@@ -256,9 +268,13 @@ impl Parser<'_> {
     /// A token must not travel in the clear.
     fn needs_tls(&self) -> Result<(), ConfigError> {
         match &self.listen {
-            Some((address, token)) if !address.ip().to_canonical().is_loopback() && !self.seen.contains(&"tls") => {
+            Some((address, token))
+                if !address.ip().to_canonical().is_loopback() && !self.seen.contains(&"tls") =>
+            {
                 let message = format!("the API listens on {address} without TLS");
-                Err(token.error(message).with_expected("`api tls CERT KEY`, or a loopback address such as 127.0.0.1:8080"))
+                Err(token
+                    .error(message)
+                    .with_expected("`api tls CERT KEY`, or a loopback address such as 127.0.0.1:8080"))
             }
             _ => Ok(()),
         }
@@ -266,7 +282,11 @@ impl Parser<'_> {
 }
 
 /// The values behind a word of `api`, of which there is a number.
-fn exactly<'a, const N: usize>(what: &Token, values: &'a [Token], syntax: &str) -> Result<&'a [Token; N], ConfigError> {
+fn exactly<'a, const N: usize>(
+    what: &Token,
+    values: &'a [Token],
+    syntax: &str,
+) -> Result<&'a [Token; N], ConfigError> {
     if let Some(surplus) = values.get(N) {
         let message = format!("wrong argument count: unexpected `{surplus}` after `api {what}`");
         return Err(surplus.error(message).with_expected(syntax));
@@ -275,7 +295,8 @@ fn exactly<'a, const N: usize>(what: &Token, values: &'a [Token], syntax: &str) 
 }
 
 fn wrong_count(what: &Token, syntax: &str) -> ConfigError {
-    what.error(format!("wrong argument count after `api {what}`")).with_expected(syntax)
+    what.error(format!("wrong argument count after `api {what}`"))
+        .with_expected(syntax)
 }
 
 /// An address with a port; as in Go, without an address all of the machine's are meant, and `localhost` is one.

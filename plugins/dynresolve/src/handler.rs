@@ -51,7 +51,11 @@ impl Dynresolve {
 
     pub(crate) fn with_source(instance: Arc<Instance>, source: Box<dyn Source>) -> Self {
         let apexes = instance.zones.iter().map(Apex::new).collect();
-        Self { instance, apexes, source }
+        Self {
+            instance,
+            apexes,
+            source,
+        }
     }
 
     /// Answers a query for an address from memory; none if there is no service, and no fallback.
@@ -204,7 +208,11 @@ const NO_NEXT: &str = "no next plugin found";
 /// Writes the addresses of a service, beginning with another one each time.
 #[inline]
 fn reply(request: &mut Request, entry: &Entry, hash: u64, default_ttl: u32) -> Outcome {
-    let ttl = if entry.ttl() == 0 { default_ttl } else { entry.ttl() };
+    let ttl = if entry.ttl() == 0 {
+        default_ttl
+    } else {
+        entry.ttl()
+    };
     let addresses = entry.addresses();
     let mut reply = request.reply();
     reply.authoritative(true);
@@ -240,7 +248,8 @@ fn fallback(request: &mut Request, address: Ipv4Addr, ttl: u32) -> Outcome {
 /// What a panic says.
 pub(crate) fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a payload that is no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a payload that is no text")
 }
 
 #[cfg(test)]

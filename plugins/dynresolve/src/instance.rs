@@ -35,7 +35,7 @@ pub(crate) struct Instance {
     restored: AtomicBool,
     phase: Mutex<Phase>,
     /// Who takes the state over.
-    heir: Mutex<Weak<Instance>>,
+    heir: Mutex<Weak<Self>>,
 }
 
 /// Where an instance stands in its life.
@@ -67,7 +67,8 @@ impl Instance {
     /// The services; none until the start.
     #[inline]
     pub(crate) fn store(&self) -> &Arc<Store> {
-        self.store.get_or_init(|| Arc::new(Store::new(Arc::clone(&self.zones))))
+        self.store
+            .get_or_init(|| Arc::new(Store::new(Arc::clone(&self.zones))))
     }
 
     /// Takes the services over at the start.
@@ -154,7 +155,11 @@ impl Instances {
 
     fn in_phase(&self, phase: Phase) -> Vec<Arc<Instance>> {
         let known = self.known.lock();
-        known.iter().filter_map(Weak::upgrade).filter(|instance| instance.phase() == phase).collect()
+        known
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|instance| instance.phase() == phase)
+            .collect()
     }
 
     /// Those that answer now.
@@ -166,7 +171,9 @@ impl Instances {
     pub(crate) fn listener(&self, address: SocketAddr) -> Option<io::Result<TcpListener>> {
         let known: Vec<_> = self.known.lock().iter().filter_map(Weak::upgrade).collect();
         let on_address = known.iter().filter(|instance| instance.config.listen == address);
-        on_address.filter_map(|instance| instance.listener.lock().as_ref().map(TcpListener::try_clone)).next()
+        on_address
+            .filter_map(|instance| instance.listener.lock().as_ref().map(TcpListener::try_clone))
+            .next()
     }
 
     /// Checks that an instance shares nothing with those of the blocks before its own.
@@ -180,12 +187,19 @@ impl Instances {
                 let address = own.listen;
                 let message = format!("`{mine}` cannot listen on {address}: `{theirs}` does");
                 let place = format!("that stands at {}", others.listen_token.span());
-                return Err(own.listen_token.error(message).with_expected("an address for each block").with_note(place));
+                return Err(own
+                    .listen_token
+                    .error(message)
+                    .with_expected("an address for each block")
+                    .with_note(place));
             }
             if let (Some(token), Some(path)) = (&own.persist_token, &own.persist)
                 && others.persist.as_ref() == Some(path)
             {
-                let message = format!("`{mine}` cannot keep its state in {}: `{theirs}` does", path.display());
+                let message = format!(
+                    "`{mine}` cannot keep its state in {}: `{theirs}` does",
+                    path.display()
+                );
                 return Err(token.error(message).with_expected("a file for each block"));
             }
         }
@@ -245,13 +259,27 @@ impl Instances {
         let gauge = |name: &str, help: &str, of: fn(&Total) -> usize| {
             let instances = Arc::downgrade(self);
             registry.collect_gauge(name, help, &["zone"], move || {
-                let totals = instances.upgrade().map(|instances| instances.totals()).unwrap_or_default();
-                let sample = |(zone, total): (String, Total)| Sample { labels: vec![zone], value: of(&total) as f64 };
+                let totals = instances
+                    .upgrade()
+                    .map(|instances| instances.totals())
+                    .unwrap_or_default();
+                let sample = |(zone, total): (String, Total)| Sample {
+                    labels: vec![zone],
+                    value: of(&total) as f64,
+                };
                 totals.into_iter().map(sample).collect()
             });
         };
-        gauge("coredns_dynresolve_services", "How many services there are.", |total| total.services);
-        gauge("coredns_dynresolve_records", "How many addresses the services have.", |total| total.records);
+        gauge(
+            "coredns_dynresolve_services",
+            "How many services there are.",
+            |total| total.services,
+        );
+        gauge(
+            "coredns_dynresolve_records",
+            "How many addresses the services have.",
+            |total| total.records,
+        );
     }
 }
 

@@ -41,7 +41,12 @@ struct Work {
 
 impl Life {
     pub(crate) fn new(instance: Arc<Instance>, instances: Arc<Instances>) -> Self {
-        Self { instance, instances, predecessors: Mutex::default(), thread: Mutex::default() }
+        Self {
+            instance,
+            instances,
+            predecessors: Mutex::default(),
+            thread: Mutex::default(),
+        }
     }
 
     /// Takes the state over from an instance before this one, or from the file. Says which version the file has.
@@ -53,7 +58,12 @@ impl Life {
         let instance = Arc::clone(&self.instance);
         let restored = tokio::task::spawn_blocking(move || {
             let store = Store::new(Arc::clone(&instance.zones));
-            let problem = match instance.config.persist.as_deref().map(|path| persist::restore(path, &instance.zones)) {
+            let problem = match instance
+                .config
+                .persist
+                .as_deref()
+                .map(|path| persist::restore(path, &instance.zones))
+            {
                 None | Some(Ok(None)) => None,
                 Some(Ok(Some(kept))) => {
                     store.continue_serial(kept.serial);
@@ -64,8 +74,9 @@ impl Life {
             };
             (Arc::new(store), problem)
         });
-        let (store, problem) =
-            restored.await.map_err(|error| StartError::new(format!("plugin/dynresolve: restoring failed: {error}")))?;
+        let (store, problem) = restored
+            .await
+            .map_err(|error| StartError::new(format!("plugin/dynresolve: restoring failed: {error}")))?;
         if let Some(problem) = problem {
             tracing::error!(target: "plugin/dynresolve", "{problem}");
         }
@@ -81,8 +92,11 @@ impl Life {
             let kept = listener.try_clone()?;
             Ok((listener, kept))
         });
-        let (listener, kept) = prepared
-            .map_err(|error| StartError::new(format!("plugin/dynresolve: the API cannot listen on {address}: {error}")))?;
+        let (listener, kept) = prepared.map_err(|error| {
+            StartError::new(format!(
+                "plugin/dynresolve: the API cannot listen on {address}: {error}"
+            ))
+        })?;
         self.instance.keep_listener(Some(kept));
         Ok(listener)
     }
@@ -97,7 +111,8 @@ impl Life {
         let tls = match &certificate {
             Some(certificate) => {
                 let config = certificate.server_config();
-                let config = config.map_err(|error| StartError::new(format!("plugin/dynresolve: {error}")))?;
+                let config =
+                    config.map_err(|error| StartError::new(format!("plugin/dynresolve: {error}")))?;
                 Some(TlsAcceptor::from(Arc::new(config)))
             }
             None => None,
@@ -109,7 +124,13 @@ impl Life {
             disk: Arc::clone(&self.instances.disk),
             written,
         });
-        Ok(Work { api: Arc::new(api), listener: self.listen()?, certificate, tls, keeper })
+        Ok(Work {
+            api: Arc::new(api),
+            listener: self.listen()?,
+            certificate,
+            tls,
+            keeper,
+        })
     }
 
     fn spawn(&self, work: Work) -> io::Result<JoinHandle<()>> {
@@ -121,10 +142,12 @@ impl Life {
         let end = self.instance.end.subscribe();
         // In a program with several servers each has its own log.
         let log = tracing::dispatcher::get_default(Clone::clone);
-        std::thread::Builder::new().name("dynresolve".to_owned()).spawn(move || {
-            let _log = tracing::dispatcher::set_default(&log);
-            runtime.block_on(work.run(end));
-        })
+        std::thread::Builder::new()
+            .name("dynresolve".to_owned())
+            .spawn(move || {
+                let _log = tracing::dispatcher::set_default(&log);
+                runtime.block_on(work.run(end));
+            })
     }
 }
 
@@ -158,7 +181,9 @@ impl Lifecycle for Life {
     }
 
     fn validate(&self, _: &BlockInfo, _: &Services) -> Result<(), ConfigErrors> {
-        self.instances.check(&self.instance).map_err(|error| error.in_directive("dynresolve").into())
+        self.instances
+            .check(&self.instance)
+            .map_err(|error| error.in_directive("dynresolve").into())
     }
 
     async fn start(&self, context: &StartContext) -> Result<(), StartError> {
@@ -168,7 +193,9 @@ impl Lifecycle for Life {
         let (store, written) = self.restore().await?;
         let work = self.prepare(&store, written)?;
         self.instance.begin(store, Arc::clone(&context.services));
-        let thread = self.spawn(work).map_err(|error| StartError::new(format!("plugin/dynresolve: {error}")))?;
+        let thread = self
+            .spawn(work)
+            .map_err(|error| StartError::new(format!("plugin/dynresolve: {error}")))?;
         *self.thread.lock() = Some(thread);
         Ok(())
     }

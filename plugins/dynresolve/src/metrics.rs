@@ -28,7 +28,9 @@ pub(crate) enum Answered {
 }
 
 /// In the order of [`Answered`].
-const OUTCOMES: [&str; 8] = ["apex", "cache", "fallback", "next", "nodata", "nxdomain", "source", "stale"];
+const OUTCOMES: [&str; 8] = [
+    "apex", "cache", "fallback", "next", "nodata", "nxdomain", "source", "stale",
+];
 
 /// The counters of one instance.
 pub(crate) struct Metrics {
@@ -86,7 +88,10 @@ impl Metrics {
                     &["zone"],
                 )
                 .with(&[zone]),
-            panics: counter("coredns_dynresolve_panics_total", "Counter of panics that were caught."),
+            panics: counter(
+                "coredns_dynresolve_panics_total",
+                "Counter of panics that were caught.",
+            ),
             zone: zone.to_owned(),
         }
     }
@@ -105,7 +110,9 @@ impl Metrics {
             "DELETE" | "GET" | "HEAD" | "OPTIONS" | "PATCH" | "POST" | "PUT" => method,
             _ => "other",
         };
-        self.requests.with(&[&self.zone, method, &status.to_string()]).inc();
+        self.requests
+            .with(&[&self.zone, method, &status.to_string()])
+            .inc();
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) struct ServiceName {
 /// Why a text is no name of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameProblem {
-    #[error("expected a name of labels with 1 to 63 letters, digits or hyphens, none of them with a hyphen at its edge")]
+    #[error(
+        "expected a name of labels with 1 to 63 letters, digits or hyphens, none of them with a hyphen at its edge"
+    )]
     Label,
     #[error("expected a name of at most 253 characters with its zone")]
     Long,
@@ -71,8 +73,14 @@ impl Zones {
     /// The place of the longest zone that a lower-case name in wire form lies in.
     #[inline]
     pub(crate) fn find(&self, wire: &[u8]) -> Option<usize> {
-        let containing = self.zones.iter().enumerate().filter(|(_, zone)| zone.contains(wire));
-        containing.max_by_key(|(_, zone)| zone.as_wire().len()).map(|(place, _)| place)
+        let containing = self
+            .zones
+            .iter()
+            .enumerate()
+            .filter(|(_, zone)| zone.contains(wire));
+        containing
+            .max_by_key(|(_, zone)| zone.as_wire().len())
+            .map(|(place, _)| place)
     }
 
     /// The first zone, without the dot at its end, as the API shows it.
@@ -98,7 +106,11 @@ impl Zones {
         if full == apex && !apex.is_empty() {
             return Err(NameProblem::Apex);
         }
-        let below = if apex.is_empty() { &full[..] } else { &full[..full.len() - apex.len() - 1] };
+        let below = if apex.is_empty() {
+            &full[..]
+        } else {
+            &full[..full.len() - apex.len() - 1]
+        };
         if !below.split('.').all(is_label) {
             return Err(NameProblem::Label);
         }
@@ -112,7 +124,11 @@ impl Zones {
         }
         wire.extend_from_slice(self.zones[zone].as_wire());
         let qname = QName::from_wire(&wire).map_err(|_| NameProblem::Long)?;
-        Ok(ServiceName { qname, fqdn: full, zone })
+        Ok(ServiceName {
+            qname,
+            fqdn: full,
+            zone,
+        })
     }
 
     /// The shortest form of a full name that [`Zones::read`] takes for it.
@@ -129,10 +145,15 @@ impl Zones {
     fn fitting(&self, text: &str) -> Option<usize> {
         let fits = |zone: &Zone| {
             let suffix = suffix(zone);
-            suffix.is_empty() || text.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            suffix.is_empty()
+                || text
+                    .strip_suffix(suffix)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
         let fitting = self.zones.iter().enumerate().filter(|(_, zone)| fits(zone));
-        fitting.max_by_key(|(_, zone)| zone.as_wire().len()).map(|(place, _)| place)
+        fitting
+            .max_by_key(|(_, zone)| zone.as_wire().len())
+            .map(|(place, _)| place)
     }
 }
 
@@ -155,7 +176,9 @@ fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL_LEN).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -175,21 +198,85 @@ mod tests {
         let root = zones(".");
         for (case, zones, text, fqdn, zone, short) in [
             ("short", &one, "valkey", "valkey.service.local", 0, "valkey"),
-            ("full", &one, "valkey.service.local", "valkey.service.local", 0, "valkey"),
-            ("with a dot", &one, "valkey.service.local.", "valkey.service.local", 0, "valkey"),
-            ("short with a dot", &one, "valkey.", "valkey.service.local", 0, "valkey"),
-            ("capitals", &one, "Valkey.Service.LOCAL", "valkey.service.local", 0, "valkey"),
+            (
+                "full",
+                &one,
+                "valkey.service.local",
+                "valkey.service.local",
+                0,
+                "valkey",
+            ),
+            (
+                "with a dot",
+                &one,
+                "valkey.service.local.",
+                "valkey.service.local",
+                0,
+                "valkey",
+            ),
+            (
+                "short with a dot",
+                &one,
+                "valkey.",
+                "valkey.service.local",
+                0,
+                "valkey",
+            ),
+            (
+                "capitals",
+                &one,
+                "Valkey.Service.LOCAL",
+                "valkey.service.local",
+                0,
+                "valkey",
+            ),
             ("two labels", &one, "a.b", "a.b.service.local", 0, "a.b"),
-            ("no border of labels", &one, "xservice.local", "xservice.local.service.local", 0, "xservice.local"),
-            ("outside", &one, "valkey.example.net", "valkey.example.net.service.local", 0, "valkey.example.net"),
-            ("the second zone", &two, "www.example.org", "www.example.org", 1, "www.example.org"),
-            ("short goes to the first", &two, "www", "www.service.local", 0, "www"),
+            (
+                "no border of labels",
+                &one,
+                "xservice.local",
+                "xservice.local.service.local",
+                0,
+                "xservice.local",
+            ),
+            (
+                "outside",
+                &one,
+                "valkey.example.net",
+                "valkey.example.net.service.local",
+                0,
+                "valkey.example.net",
+            ),
+            (
+                "the second zone",
+                &two,
+                "www.example.org",
+                "www.example.org",
+                1,
+                "www.example.org",
+            ),
+            (
+                "short goes to the first",
+                &two,
+                "www",
+                "www.service.local",
+                0,
+                "www",
+            ),
             ("nested", &nested, "x.a", "x.a.service.local", 1, "x.a"),
-            ("repeated", &one, "x.service.local.service.local", "x.service.local.service.local", 0,
-             "x.service.local.service.local"),
+            (
+                "repeated",
+                &one,
+                "x.service.local.service.local",
+                "x.service.local.service.local",
+                0,
+                "x.service.local.service.local",
+            ),
             ("the root", &root, "valkey", "valkey", 0, "valkey"),
         ] {
-            let name = zones.read(text).unwrap_or_else(|problem| panic!("case {case}: {problem}"));
+            let name = zones
+                .read(text)
+                .unwrap_or_else(|problem| panic!("case {case}: {problem}"));
             assert_eq!((name.fqdn.as_str(), name.zone), (fqdn, zone), "case {case}");
             assert_eq!(name.qname.to_string(), format!("{fqdn}."), "case {case}");
             assert_eq!(zones.short(fqdn), short, "case {case}");

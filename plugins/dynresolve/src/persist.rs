@@ -82,7 +82,9 @@ impl Keeper {
         match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
             Ok(version) => {
                 self.written = Some(version);
-                self.metrics.persist_seconds.observe(start.elapsed().as_secs_f64());
+                self.metrics
+                    .persist_seconds
+                    .observe(start.elapsed().as_secs_f64());
                 self.metrics.persisted.set(since_epoch().as_secs_f64());
                 Ok(())
             }
@@ -104,13 +106,17 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);
     fs::rename(&beside, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Reads the file. One that is not there is none; one that cannot be used is put aside, and said so.
@@ -127,7 +133,10 @@ pub(crate) fn restore(path: &Path, zones: &Zones) -> Result<Option<Kept>, String
     let renamed = fs::rename(path, &aside);
     let path = path.display();
     Err(match renamed {
-        Ok(()) => format!("Cannot read the state in {path}, which is kept as {}: {problem}", aside.display()),
+        Ok(()) => format!(
+            "Cannot read the state in {path}, which is kept as {}: {problem}",
+            aside.display()
+        ),
         Err(error) => {
             let aside = aside.display();
             format!("Cannot read the state in {path}, and cannot keep it as {aside} ({error}): {problem}")

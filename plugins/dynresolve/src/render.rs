@@ -10,7 +10,11 @@ use crate::store::Snapshot;
 
 /// One service, with the TTL that its answers have.
 pub(crate) fn service(zones: &Zones, name: &ServiceName, service: &Service, default_ttl: u32) -> String {
-    let ttl = if service.ttl == 0 { default_ttl } else { service.ttl };
+    let ttl = if service.ttl == 0 {
+        default_ttl
+    } else {
+        service.ttl
+    };
     let (short, fqdn) = (quoted(zones.short(&name.fqdn)), quoted(&name.fqdn));
     let mut out = format!("{{\"name\":{short},\"fqdn\":{fqdn},");
     fields(&mut out, &service.records, ttl);
@@ -29,7 +33,10 @@ pub(crate) fn services(zones: &Zones, snapshot: &Snapshot, default_ttl: u32) -> 
 /// The file with the state: what a `PUT` of all services takes, with the TTLs as they were given.
 pub(crate) fn kept(zones: &Zones, snapshot: &Snapshot) -> String {
     let zone = quoted(zones.first_shown());
-    let mut out = format!("{{\"version\":{VERSION},\"zone\":{zone},\"serial\":{},\"services\":", snapshot.serial);
+    let mut out = format!(
+        "{{\"version\":{VERSION},\"zone\":{zone},\"serial\":{},\"services\":",
+        snapshot.serial
+    );
     list(&mut out, zones, snapshot, 0);
     out.push_str("}\n");
     out
@@ -53,7 +60,15 @@ fn list(out: &mut String, zones: &Zones, snapshot: &Snapshot, default_ttl: u32) 
         }
         out.push_str(&quoted(zones.short(fqdn)));
         out.push_str(":{");
-        fields(out, &service.records, if service.ttl == 0 { default_ttl } else { service.ttl });
+        fields(
+            out,
+            &service.records,
+            if service.ttl == 0 {
+                default_ttl
+            } else {
+                service.ttl
+            },
+        );
         out.push('}');
     }
     out.push('}');

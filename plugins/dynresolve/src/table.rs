@@ -31,7 +31,9 @@ impl Entry {
     /// An entry; without addresses it is no service, but a name on the way to one.
     pub(crate) fn new(name: &[u8], records: impl IntoIterator<Item = [u8; 4]>, ttl: u32, below: u32) -> Self {
         let mut data = name.to_vec();
-        records.into_iter().for_each(|record| data.extend_from_slice(&record));
+        records
+            .into_iter()
+            .for_each(|record| data.extend_from_slice(&record));
         Self {
             data: data.into_boxed_slice(),
             name_len: name.len() as u8,
@@ -66,7 +68,9 @@ impl Entry {
 
     /// The addresses.
     pub(crate) fn records(&self) -> impl Iterator<Item = [u8; 4]> + '_ {
-        self.addresses().chunks_exact(4).filter_map(|record| record.try_into().ok())
+        self.addresses()
+            .chunks_exact(4)
+            .filter_map(|record| record.try_into().ok())
     }
 
     /// Whether the name has addresses.
@@ -127,7 +131,10 @@ impl Table {
             part.shrink_to_fit();
             ArcSwap::from_pointee(part)
         };
-        Self { parts: parts.into_iter().map(finish).collect(), hasher }
+        Self {
+            parts: parts.into_iter().map(finish).collect(),
+            hasher,
+        }
     }
 
     /// The hash of a name.
@@ -153,7 +160,9 @@ impl Table {
         let hash = self.hash(name);
         let place = &self.parts[part_of(hash)];
         let mut part = Part::clone(&place.load());
-        let at = part.iter().position(|(known, entry)| *known == hash && entry.name() == name);
+        let at = part
+            .iter()
+            .position(|(known, entry)| *known == hash && entry.name() == name);
         match (at, entry) {
             (Some(at), Some(entry)) => part[at].1 = Arc::new(entry),
             (Some(at), None) => drop(part.remove(at)),
@@ -213,14 +222,35 @@ mod tests {
         }
         table.set(&7_u32.to_be_bytes(), None);
         table.set(&7_u32.to_be_bytes(), None);
-        table.set(&8_u32.to_be_bytes(), Some(Entry::new(&8_u32.to_be_bytes(), [[1; 4], [2; 4]], 80, 0)));
+        table.set(
+            &8_u32.to_be_bytes(),
+            Some(Entry::new(&8_u32.to_be_bytes(), [[1; 4], [2; 4]], 80, 0)),
+        );
         assert!(table.get(&7_u32.to_be_bytes()).is_none());
         let eight = table.get(&8_u32.to_be_bytes()).unwrap();
-        assert_eq!((eight.ttl(), eight.records().collect::<Vec<_>>()), (80, vec![[1; 4], [2; 4]]));
+        assert_eq!(
+            (eight.ttl(), eight.records().collect::<Vec<_>>()),
+            (80, vec![[1; 4], [2; 4]])
+        );
         assert_eq!(table.entries().len(), 5999);
         for number in 4000..6000 {
             assert_eq!(table.get(&u32::to_be_bytes(number)).unwrap().ttl(), number);
         }
+    }
+
+    #[test]
+    fn a_write_copies_one_part_of_a_thousand() {
+        let table = Table::new((0..100_000).map(entry));
+        let before: Vec<Arc<Part>> = table.parts.iter().map(ArcSwap::load_full).collect();
+        let largest = before.iter().map(|part| part.len()).max();
+        assert!(largest < Some(200), "{largest:?} names in one part");
+        table.set(&7_u32.to_be_bytes(), Some(entry(8)));
+        let same = table
+            .parts
+            .iter()
+            .zip(&before)
+            .filter(|(part, before)| Arc::ptr_eq(&part.load(), before));
+        assert_eq!(same.count(), PARTS - 1);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use catena_core::corefile::ConfigError;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::sleep;
+use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::Error;
 
 use crate::config::TlsFiles;
 
@@ -99,7 +99,9 @@ impl Certificate {
             let cert = self.files.cert.display();
             match looked {
                 Ok(Ok(false)) => {}
-                Ok(Ok(true)) => tracing::info!(target: "plugin/dynresolve", "Took over the certificate in {cert}"),
+                Ok(Ok(true)) => {
+                    tracing::info!(target: "plugin/dynresolve", "Took over the certificate in {cert}")
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(target: "plugin/dynresolve", "Keeping the old certificate, that in {cert} cannot be used: {error}");
                 }
@@ -152,7 +154,11 @@ impl Content {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let file = fs::metadata(path).and_then(|metadata| {
-        if metadata.is_file() { fs::File::open(path) } else { Err(std::io::Error::other("not a file")) }
+        if metadata.is_file() {
+            fs::File::open(path)
+        } else {
+            Err(std::io::Error::other("not a file"))
+        }
     });
     file.and_then(|file| file.take(MAX_FILE_LEN).read_to_end(&mut content))
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;

@@ -49,7 +49,9 @@ impl Access {
 
     /// Takes one write from the rate, or says when there will be one.
     pub(crate) fn take_write(&self) -> Result<(), Duration> {
-        self.writes.check().map_err(|until| until.wait_time_from(self.clock.now()))
+        self.writes
+            .check()
+            .map_err(|until| until.wait_time_from(self.clock.now()))
     }
 }
 
@@ -108,6 +110,9 @@ mod tests {
         let access = access(&[], 10);
         assert!((0..10).all(|_| access.take_write().is_ok()));
         let wait = access.take_write().unwrap_err();
-        assert!(wait > Duration::ZERO && wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(
+            wait > Duration::ZERO && wait <= Duration::from_millis(100),
+            "{wait:?}"
+        );
     }
 }

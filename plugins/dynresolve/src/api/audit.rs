@@ -28,12 +28,23 @@ pub(crate) fn line(
     status: u16,
     extensions: &Extensions,
 ) -> String {
-    let mut line = format!("audit zone={zone} client={client} method={}", plain(method.as_str()));
+    let mut line = format!(
+        "audit zone={zone} client={client} method={}",
+        plain(method.as_str())
+    );
     // Writing to a string cannot fail.
     let _ = match extensions.get::<Subject>() {
         Some(Subject::Service { fqdn, records }) => {
             let records: Vec<String> = records.iter().map(ToString::to_string).collect();
-            write!(line, " name={fqdn} records={}", if records.is_empty() { "-".to_owned() } else { records.join(",") })
+            write!(
+                line,
+                " name={fqdn} records={}",
+                if records.is_empty() {
+                    "-".to_owned()
+                } else {
+                    records.join(",")
+                }
+            )
         }
         Some(Subject::State(count)) => write!(line, " name=* services={count}"),
         None => write!(line, " path=\"{}\"", plain(path)),
@@ -48,7 +59,10 @@ pub(crate) fn line(
 
 /// A client's text in printable ASCII without bare quotes.
 fn plain(text: &str) -> String {
-    text.chars().take(MAX_TEXT).flat_map(char::escape_default).collect()
+    text.chars()
+        .take(MAX_TEXT)
+        .flat_map(char::escape_default)
+        .collect()
 }
 
 #[cfg(test)]
@@ -63,7 +77,10 @@ mod tests {
         };
         let mut extensions = Extensions::new();
         let records = vec![Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        extensions.insert(Subject::Service { fqdn: "a.service.local".to_owned(), records });
+        extensions.insert(Subject::Service {
+            fqdn: "a.service.local".to_owned(),
+            records,
+        });
         assert_eq!(
             line("/v1/services/a", 200, &extensions),
             "audit zone=service.local. client=127.0.0.1:4000 method=PUT name=a.service.local \

@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::Api;
 use super::refusal::Refusal;
 use super::router::{Client, router};
-use super::Api;
 
 /// What a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +151,11 @@ impl Connection {
         let limits = self.api.limits;
         let activity = Arc::new(Activity::new());
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(MAX_HEADER);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_buf_size(MAX_HEADER);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -182,7 +186,11 @@ impl Connection {
         }
         connection.as_mut().graceful_shutdown();
         // Requests under way are answered; what says nothing is cut off.
-        let rest = if activity.is_busy() { limits.grace / 2 } else { limits.grace / 10 };
+        let rest = if activity.is_busy() {
+            limits.grace / 2
+        } else {
+            limits.grace / 10
+        };
         let _ = timeout(rest, connection).await;
     }
 }
@@ -235,8 +243,15 @@ struct Busy(Arc<Activity>);
 
 impl Activity {
     fn new() -> Self {
-        let state = State { busy: 0, any: false, since: Instant::now() };
-        Self { state: Mutex::new(state), changed: watch::Sender::new(()) }
+        let state = State {
+            busy: 0,
+            any: false,
+            since: Instant::now(),
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        }
     }
 
     fn begin(self: &Arc<Self>) -> Busy {
@@ -289,3 +304,6 @@ impl Drop for Busy {
         self.0.changed.send_replace(());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,9 @@ pub(super) async fn service(
         Method::GET | Method::HEAD => {
             let name = read_name(&api, name)?;
             let found = api.instance.store().get(&name);
-            found.map(|service| shown(&api, &name, &service)).ok_or_else(|| Refusal::no_service(&name.fqdn))
+            found
+                .map(|service| shown(&api, &name, &service))
+                .ok_or_else(|| Refusal::no_service(&name.fqdn))
         }
         Method::PUT => {
             take_write(&api)?;
@@ -108,7 +110,9 @@ pub(super) async fn records(
     }
     take_write(&api)?;
     let name = read_name(&api, name)?;
-    let given = read_body(&api, &headers, body, MAX_BODY).await.and_then(|body| Ok(body::records(&body)?));
+    let given = read_body(&api, &headers, body, MAX_BODY)
+        .await
+        .and_then(|body| Ok(body::records(&body)?));
     let written = given.and_then(|given| {
         let store = api.instance.store();
         let response = if method == Method::POST {
@@ -167,14 +171,21 @@ fn take_write(api: &Api) -> Result<(), Refusal> {
 
 /// The name in the path.
 fn read_name(api: &Api, name: Name) -> Result<ServiceName, Refusal> {
-    let read = name.map_err(|_| NameProblem::Label).and_then(|Path(name)| api.instance.zones.read(&name));
+    let read = name
+        .map_err(|_| NameProblem::Label)
+        .and_then(|Path(name)| api.instance.zones.read(&name));
     read.map_err(|problem| Refusal::bad_request(format!("name: {problem}")))
 }
 
 /// The body, if it comes in time and is no larger than it may be.
 async fn read_body(api: &Api, headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Refusal> {
-    let announced = headers.get(axum::http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|value| value.parse::<u64>().ok()).is_some_and(|length| length > most as u64) {
+    let announced = headers
+        .get(axum::http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    if announced
+        .and_then(|value| value.parse::<u64>().ok())
+        .is_some_and(|length| length > most as u64)
+    {
         return Err(Refusal::too_large(most));
     }
     match timeout(api.limits.body, Limited::new(body, most).collect()).await {
@@ -187,19 +198,25 @@ async fn read_body(api: &Api, headers: &HeaderMap, body: Body, most: usize) -> R
 
 fn shown(api: &Api, name: &ServiceName, service: &Service) -> Response {
     let ttl = api.instance.config.ttl;
-    json(StatusCode::OK, render::service(&api.instance.zones, name, service, ttl))
+    json(
+        StatusCode::OK,
+        render::service(&api.instance.zones, name, service, ttl),
+    )
 }
 
 /// Tells the audit what was written.
 fn about(name: &ServiceName, written: Result<(Response, Vec<std::net::Ipv4Addr>), Refusal>) -> Response {
-    let (mut response, records) =
-        written.unwrap_or_else(|refusal| (refusal.into_response(), Vec::new()));
-    response.extensions_mut().insert(Subject::Service { fqdn: name.fqdn.clone(), records });
+    let (mut response, records) = written.unwrap_or_else(|refusal| (refusal.into_response(), Vec::new()));
+    response.extensions_mut().insert(Subject::Service {
+        fqdn: name.fqdn.clone(),
+        records,
+    });
     response
 }
 
 /// Runs what takes long on another thread.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::internal())
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::internal())
 }
-

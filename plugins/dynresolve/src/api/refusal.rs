@@ -23,7 +23,11 @@ pub(crate) struct Reason(pub(crate) String);
 
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), header: None }
+        Self {
+            status,
+            message: message.into(),
+            header: None,
+        }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -42,7 +46,10 @@ impl Refusal {
     }
 
     pub(crate) fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "this address is in none of the networks that `api allow` names")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this address is in none of the networks that `api allow` names",
+        )
     }
 
     pub(crate) fn no_service(fqdn: &str) -> Self {
@@ -50,7 +57,10 @@ impl Refusal {
     }
 
     pub(crate) fn no_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is no such path: see /v1/openapi.json")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "there is no such path: see /v1/openapi.json",
+        )
     }
 
     pub(crate) fn method(allowed: &'static str) -> Self {
@@ -63,7 +73,10 @@ impl Refusal {
     }
 
     pub(crate) fn too_large(most: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("expected a body of at most {most} bytes"))
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("expected a body of at most {most} bytes"),
+        )
     }
 
     pub(crate) fn too_fast(wait: Duration) -> Self {
@@ -74,7 +87,10 @@ impl Refusal {
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed inside of the server")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the request failed inside of the server",
+        )
     }
 }
 
@@ -93,6 +109,8 @@ impl IntoResponse for Refusal {
 pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

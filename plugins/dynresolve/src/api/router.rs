@@ -56,7 +56,9 @@ fn check(api: &Api, client: Option<Client>, headers: &HeaderMap, path: &str) -> 
     if !client.is_some_and(|Client(client)| api.access.allows(client.ip())) {
         return Err(Refusal::forbidden());
     }
-    let shown = headers.get(AUTHORIZATION).is_some_and(|value| api.access.knows(value.as_bytes()));
+    let shown = headers
+        .get(AUTHORIZATION)
+        .is_some_and(|value| api.access.knows(value.as_bytes()));
     if !shown && path != OPENAPI {
         return Err(Refusal::unauthorized());
     }

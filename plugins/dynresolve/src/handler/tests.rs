@@ -1,10 +1,10 @@
 use super::*;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use catena_core::corefile::ConfigErrors;
 use catena_core::message::{QueryBuilder, Response};
 use catena_core::plugin::testing::{FIXED, TestBlock, set_up};
 use catena_core::plugin::{Definition, Setup};
-use catena_core::corefile::ConfigErrors;
 use catena_metrics::Registry;
 
 use crate::config;
@@ -43,9 +43,17 @@ fn faulty(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     let config = config::parse(setup.directives(), setup.root())?;
     let registry: Arc<Registry> = setup.shared();
     let zones = Zones::new(&["service.local".parse().unwrap()]);
-    let instance = Arc::new(Instance::new("service.local".to_owned(), config, zones, &registry));
+    let instance = Arc::new(Instance::new(
+        "service.local".to_owned(),
+        config,
+        zones,
+        &registry,
+    ));
     *setup.shared::<Made>().0.lock() = Some(Arc::clone(&instance));
-    setup.add(Dynresolve::with_source(instance, Box::new(Faulty(setup.shared()))));
+    setup.add(Dynresolve::with_source(
+        instance,
+        Box::new(Faulty(setup.shared())),
+    ));
     Ok(())
 }
 
@@ -56,7 +64,8 @@ struct Tested {
 
 impl Tested {
     fn new(options: &str, behind: &str) -> Self {
-        let text = format!("dynresolve {{\n api listen 127.0.0.1:8080\n api token x\n {options}\n}}\n{behind}");
+        let text =
+            format!("dynresolve {{\n api listen 127.0.0.1:8080\n api token x\n {options}\n}}\n{behind}");
         let block = set_up(&[FAULTY, FIXED], &text).unwrap();
         let instance = block.shared.of::<Made>().0.lock().take().unwrap();
         Self { block, instance }
@@ -64,12 +73,19 @@ impl Tested {
 
     fn put(&self, name: &str, octets: &[u8], ttl: u32) {
         let name = self.instance.zones.read(name).unwrap();
-        let records = octets.iter().map(|octet| Ipv4Addr::new(192, 0, 2, *octet)).collect();
+        let records = octets
+            .iter()
+            .map(|octet| Ipv4Addr::new(192, 0, 2, *octet))
+            .collect();
         self.instance.store().put(&name, &Service { records, ttl });
     }
 
     fn delete(&self, name: &str) {
-        assert!(self.instance.store().delete(&self.instance.zones.read(name).unwrap()));
+        assert!(
+            self.instance
+                .store()
+                .delete(&self.instance.zones.read(name).unwrap())
+        );
     }
 
     fn fault(&self, fault: u8) {
@@ -77,12 +93,19 @@ impl Tested {
     }
 
     async fn ask(&self, name: &str) -> Response {
-        self.block.reply(&mut QueryBuilder::new(name, A).unwrap().to_request().unwrap()).await
+        self.block
+            .reply(&mut QueryBuilder::new(name, A).unwrap().to_request().unwrap())
+            .await
     }
 
     /// The last octets of the answer.
     async fn octets(&self, name: &str) -> Vec<u8> {
-        self.ask(name).await.records().filter(|record| record.type_code() == A).map(|record| record.rdata()[3]).collect()
+        self.ask(name)
+            .await
+            .records()
+            .filter(|record| record.type_code() == A)
+            .map(|record| record.rdata()[3])
+            .collect()
     }
 
     fn count(&self, outcome: &str) -> u64 {
@@ -104,7 +127,11 @@ async fn fresh_answers_come_from_the_cache_and_others_from_the_store() {
         for _ in 0..3 {
             assert_eq!(tested.octets("a.service.local.").await, [1]);
         }
-        assert_eq!((tested.count("cache"), tested.count("source")), (cached, 3 - cached), "cache {cache}");
+        assert_eq!(
+            (tested.count("cache"), tested.count("source")),
+            (cached, 3 - cached),
+            "cache {cache}"
+        );
     }
 }
 
@@ -126,8 +153,14 @@ async fn when_the_source_fails_or_panics_the_last_answer_is_served_stale() {
         assert_eq!(tested.octets("a.service.local.").await.len(), 2);
         tested.fault(fault);
         let response = tested.ask("a.service.local.").await;
-        assert_eq!((response.answer_count(), response.min_ttl(), response.aa()), (2, Some(7), true));
-        assert_eq!((tested.count("source"), tested.count("stale"), tested.panics()), (1, 1, panics));
+        assert_eq!(
+            (response.answer_count(), response.min_ttl(), response.aa()),
+            (2, Some(7), true)
+        );
+        assert_eq!(
+            (tested.count("source"), tested.count("stale"), tested.panics()),
+            (1, 1, panics)
+        );
         // What is not there has no stale answer.
         assert_eq!(tested.octets("b.service.local.").await, [99]);
         assert_eq!((tested.count("fallback"), tested.panics()), (1, 2 * panics));
@@ -192,8 +225,14 @@ async fn records_take_turns_by_service() {
 async fn answers_from_memory_are_decided_at_once() {
     let tested = Tested::new("cache 1h", "");
     tested.put("a", &[1], 0);
-    let mut request = QueryBuilder::new("a.service.local.", A).unwrap().to_request().unwrap();
+    let mut request = QueryBuilder::new("a.service.local.", A)
+        .unwrap()
+        .to_request()
+        .unwrap();
     let link = Dynresolve::new(Arc::clone(&tested.instance));
     // There is no future then, hence no box.
-    assert!(matches!(link.serve_at_once(&mut request), AtOnce::Answer(Outcome::Reply(_))));
+    assert!(matches!(
+        link.serve_at_once(&mut request),
+        AtOnce::Answer(Outcome::Reply(_))
+    ));
 }

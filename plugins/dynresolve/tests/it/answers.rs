@@ -13,20 +13,35 @@ fn services_are_answered_with_authority_their_ttl_and_the_letters_of_the_questio
     let server = serve(&format!("{FAST}\n ttl 9"), "");
     let http = Http::of(&server);
     http.register("valkey", &[1, 2]);
-    http.put("/v1/services/own", r#"{"type":"A","records":["192.0.2.3"],"ttl":77}"#).expect(200);
+    http.put(
+        "/v1/services/own",
+        r#"{"type":"A","records":["192.0.2.3"],"ttl":77}"#,
+    )
+    .expect(200);
     http.register("a.b", &[4]);
-    check_all(&server, &[
-        Case::new("all records", "valkey.service.local. A")
-            .flags("aa rd")
-            .answer(["valkey.service.local. 9 A 192.0.2.1", "valkey.service.local. 9 A 192.0.2.2"]),
-        Case::new("own TTL", "own.service.local. A +tcp").flags("aa rd").answer(["own.service.local. 77 A 192.0.2.3"]),
-        Case::new("letters", "vALkey.Service.LOCAL. A").answer([
-            "vALkey.Service.LOCAL. 9 A 192.0.2.1",
-            "vALkey.Service.LOCAL. 9 A 192.0.2.2",
-        ]),
-        Case::new("two labels", "a.b.service.local. A").answer(["a.b.service.local. 9 A 192.0.2.4"]),
-    ]);
-    assert_eq!(server.ask("vALkey.Service.LOCAL. A").question(), "vALkey.Service.LOCAL. IN A");
+    check_all(
+        &server,
+        &[
+            Case::new("all records", "valkey.service.local. A")
+                .flags("aa rd")
+                .answer([
+                    "valkey.service.local. 9 A 192.0.2.1",
+                    "valkey.service.local. 9 A 192.0.2.2",
+                ]),
+            Case::new("own TTL", "own.service.local. A +tcp")
+                .flags("aa rd")
+                .answer(["own.service.local. 77 A 192.0.2.3"]),
+            Case::new("letters", "vALkey.Service.LOCAL. A").answer([
+                "vALkey.Service.LOCAL. 9 A 192.0.2.1",
+                "vALkey.Service.LOCAL. 9 A 192.0.2.2",
+            ]),
+            Case::new("two labels", "a.b.service.local. A").answer(["a.b.service.local. 9 A 192.0.2.4"]),
+        ],
+    );
+    assert_eq!(
+        server.ask("vALkey.Service.LOCAL. A").question(),
+        "vALkey.Service.LOCAL. IN A"
+    );
 }
 
 #[test]
@@ -49,16 +64,37 @@ fn without_a_next_plugin_names_and_types_are_denied_with_the_soa() {
         ("valkey.service.local.", "SOA", Rcode::NOERROR),
     ] {
         let answer = server.ask(Query::new(name, qtype));
-        answer.assert_rcode(rcode).assert_flags("aa rd").assert_answer([""; 0]);
+        answer
+            .assert_rcode(rcode)
+            .assert_flags("aa rd")
+            .assert_answer([""; 0]);
         let authority = answer.authority();
         assert_eq!(authority.len(), 1, "{name} {qtype}: {answer}");
         let soa = authority[0].to_string();
         assert!(soa.starts_with("service.local."), "{soa}");
-        assert!(soa.contains("ns.dns.service.local. hostmaster.service.local. ") && soa.ends_with(" 7200 1800 86400 9"), "{soa}");
-        assert_eq!(authority[0].ttl(), Some(9), "for `ttl` seconds it is remembered: {soa}");
+        assert!(
+            soa.contains("ns.dns.service.local. hostmaster.service.local. ")
+                && soa.ends_with(" 7200 1800 86400 9"),
+            "{soa}"
+        );
+        assert_eq!(
+            authority[0].ttl(),
+            Some(9),
+            "for `ttl` seconds it is remembered: {soa}"
+        );
     }
-    assert_eq!(server.metrics().value("coredns_dynresolve_queries_total", &[("outcome", "nxdomain")]), Some(4.0));
-    assert_eq!(server.metrics().value("coredns_dynresolve_queries_total", &[("outcome", "nodata")]), Some(7.0));
+    assert_eq!(
+        server
+            .metrics()
+            .value("coredns_dynresolve_queries_total", &[("outcome", "nxdomain")]),
+        Some(4.0)
+    );
+    assert_eq!(
+        server
+            .metrics()
+            .value("coredns_dynresolve_queries_total", &[("outcome", "nodata")]),
+        Some(7.0)
+    );
 }
 
 #[test]
@@ -76,12 +112,27 @@ fn the_apex_has_soa_and_ns_and_each_write_changes_the_serial() {
     let mut last = serial();
     assert_eq!(serial(), last, "without a write it stays");
     let put = || http.register("a", &[1]);
-    let post = || { http.post("/v1/services/a/records", r#"{"records":["192.0.2.2"]}"#).expect(200); };
-    let take = || { http.delete("/v1/services/a/records", r#"{"records":["192.0.2.2"]}"#).expect(200); };
-    let delete = || { http.delete("/v1/services/a", "").expect(204); };
-    let state = || { http.put("/v1/state", r#"{"services":{}}"#).expect(200); };
-    let writes: [(&str, &dyn Fn()); 5] =
-        [("put", &put), ("post", &post), ("take", &take), ("delete", &delete), ("state", &state)];
+    let post = || {
+        http.post("/v1/services/a/records", r#"{"records":["192.0.2.2"]}"#)
+            .expect(200);
+    };
+    let take = || {
+        http.delete("/v1/services/a/records", r#"{"records":["192.0.2.2"]}"#)
+            .expect(200);
+    };
+    let delete = || {
+        http.delete("/v1/services/a", "").expect(204);
+    };
+    let state = || {
+        http.put("/v1/state", r#"{"services":{}}"#).expect(200);
+    };
+    let writes: [(&str, &dyn Fn()); 5] = [
+        ("put", &put),
+        ("post", &post),
+        ("take", &take),
+        ("delete", &delete),
+        ("state", &state),
+    ];
     for (what, write) in writes {
         write();
         let now = serial();
@@ -89,22 +140,37 @@ fn the_apex_has_soa_and_ns_and_each_write_changes_the_serial() {
         last = now;
     }
     let answer = server.ask("service.local. NS");
-    answer.assert_flags("aa rd").assert_answer(["service.local. 5 NS ns.dns.service.local."]);
+    answer
+        .assert_flags("aa rd")
+        .assert_answer(["service.local. 5 NS ns.dns.service.local."]);
     answer.assert_additional(["ns.dns.service.local. 5 A 127.0.0.1"]);
 }
 
 #[test]
 fn the_fallback_answers_for_what_is_not_there_and_no_type_denies_it() {
-    let server = serve(&format!("{FAST}\n fallback 192.0.2.99\n ttl 3"), "records {\n  none.service.local. 60 A 192.0.2.50\n }");
+    let server = serve(
+        &format!("{FAST}\n fallback 192.0.2.99\n ttl 3"),
+        "records {\n  none.service.local. 60 A 192.0.2.50\n }",
+    );
     let http = Http::of(&server);
     http.register("valkey", &[1]);
-    check_all(&server, &[
-        Case::new("there", "valkey.service.local. A").answer(["valkey.service.local. 3 A 192.0.2.1"]),
-        Case::new("not there", "none.service.local. A").flags("aa rd").answer(["none.service.local. 3 A 192.0.2.99"]),
-    ]);
-    server.ask("other.service.local. AAAA").assert_rcode(Rcode::NOERROR).assert_answer([""; 0]);
+    check_all(
+        &server,
+        &[
+            Case::new("there", "valkey.service.local. A").answer(["valkey.service.local. 3 A 192.0.2.1"]),
+            Case::new("not there", "none.service.local. A")
+                .flags("aa rd")
+                .answer(["none.service.local. 3 A 192.0.2.99"]),
+        ],
+    );
+    server
+        .ask("other.service.local. AAAA")
+        .assert_rcode(Rcode::NOERROR)
+        .assert_answer([""; 0]);
     http.delete("/v1/services/valkey", "").expect(204);
-    server.ask("valkey.service.local. A").assert_answer(["valkey.service.local. 3 A 192.0.2.99"]);
+    server
+        .ask("valkey.service.local. A")
+        .assert_answer(["valkey.service.local. 3 A 192.0.2.99"]);
 }
 
 #[test]
@@ -115,12 +181,18 @@ fn what_is_not_there_goes_to_the_next_plugin() {
     let http = Http::of(&server);
     http.register("valkey", &[1]);
     http.register("other", &[1]);
-    check_all(&server, &[
-        Case::new("own before next", "valkey.service.local. A").answer(["valkey.service.local. 5 A 192.0.2.1"]),
-        Case::new("next", "fixed.service.local. A").answer(["fixed.service.local. 60 A 192.0.2.50"]),
-        Case::new("another type", "valkey.service.local. TXT").answer(["valkey.service.local. 60 TXT \"text\""]),
-        Case::new("the SOA of behind", "service.local. SOA").answer(["service.local. 60 SOA ns. mail. 7 1 1 1 1"]),
-    ]);
+    check_all(
+        &server,
+        &[
+            Case::new("own before next", "valkey.service.local. A")
+                .answer(["valkey.service.local. 5 A 192.0.2.1"]),
+            Case::new("next", "fixed.service.local. A").answer(["fixed.service.local. 60 A 192.0.2.50"]),
+            Case::new("another type", "valkey.service.local. TXT")
+                .answer(["valkey.service.local. 60 TXT \"text\""]),
+            Case::new("the SOA of behind", "service.local. SOA")
+                .answer(["service.local. 60 SOA ns. mail. 7 1 1 1 1"]),
+        ],
+    );
     // What is behind does not know the service, and must not deny it.
     let answer = server.ask("other.service.local. AAAA");
     answer.assert_rcode(Rcode::NOERROR).assert_answer([""; 0]);
@@ -128,7 +200,9 @@ fn what_is_not_there_goes_to_the_next_plugin() {
     // Names that neither knows are what is behind says they are.
     server.ask("none.service.local. A").assert_rcode(Rcode::NXDOMAIN);
     http.delete("/v1/services/valkey", "").expect(204);
-    server.ask("valkey.service.local. A").assert_answer(["valkey.service.local. 60 A 192.0.2.51"]);
+    server
+        .ask("valkey.service.local. A")
+        .assert_answer(["valkey.service.local. 60 A 192.0.2.51"]);
 }
 
 #[test]
@@ -138,11 +212,17 @@ fn answers_beyond_the_clients_size_are_truncated_and_whole_over_tcp() {
     Http::of(&server).register("many", &octets);
     let answer = server.ask("many.service.local. A");
     answer.assert_flags("aa rd tc");
-    assert!(answer.wire().len() <= 512 && !answer.answer().is_empty(), "{answer}");
+    assert!(
+        answer.wire().len() <= 512 && !answer.answer().is_empty(),
+        "{answer}"
+    );
     let answer = server.ask("many.service.local. A +tcp");
     answer.assert_flags("aa rd");
     assert_eq!(answer.answer().len(), 64);
-    assert_eq!(server.ask("many.service.local. A +bufsize=1232").answer().len(), 64);
+    assert_eq!(
+        server.ask("many.service.local. A +bufsize=1232").answer().len(),
+        64
+    );
 }
 
 #[test]
@@ -151,23 +231,36 @@ fn a_write_is_seen_by_the_very_next_query() {
     let http = Http::of(&server);
     for octet in 1..=50 {
         http.register("a", &[octet]);
-        server.ask("a.service.local. A").assert_answer([format!("a.service.local. 5 A 192.0.2.{octet}")]);
+        server
+            .ask("a.service.local. A")
+            .assert_answer([format!("a.service.local. 5 A 192.0.2.{octet}")]);
     }
     http.delete("/v1/services/a", "").expect(204);
     server.ask("a.service.local. A").assert_rcode(Rcode::NXDOMAIN);
-    http.put("/v1/state", r#"{"services":{"a":{"type":"A","records":["192.0.2.9"]}}}"#).expect(200);
-    server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.9"]);
+    http.put(
+        "/v1/state",
+        r#"{"services":{"a":{"type":"A","records":["192.0.2.9"]}}}"#,
+    )
+    .expect(200);
+    server
+        .ask("a.service.local. A")
+        .assert_answer(["a.service.local. 5 A 192.0.2.9"]);
 }
 
 #[test]
 fn names_outside_of_the_zones_are_not_touched() {
-    let corefile = ".:@PORT@ {\n records {\n  a.example.org. 60 A 192.0.2.50\n }\n}\n".to_owned() + &crate::corefile(FAST, "");
+    let corefile = ".:@PORT@ {\n records {\n  a.example.org. 60 A 192.0.2.50\n }\n}\n".to_owned()
+        + &crate::corefile(FAST, "");
     let server = catena_testkit::TestServer::start(crate::PLUGINS, &corefile);
     Http::of(&server).register("a.example.org", &[1]);
-    check_all(&server, &[
-        Case::new("outside", "a.example.org. A").answer(["a.example.org. 60 A 192.0.2.50"]),
-        Case::new("inside", "a.example.org.service.local. A").answer(["a.example.org.service.local. 5 A 192.0.2.1"]),
-    ]);
+    check_all(
+        &server,
+        &[
+            Case::new("outside", "a.example.org. A").answer(["a.example.org. 60 A 192.0.2.50"]),
+            Case::new("inside", "a.example.org.service.local. A")
+                .answer(["a.example.org.service.local. 5 A 192.0.2.1"]),
+        ],
+    );
 }
 
 #[test]
@@ -177,7 +270,10 @@ fn metrics_count_queries_services_and_records() {
     http.register("a", &[1, 2]);
     http.register("b", &[1]);
     let value = |name: &str, labels: &[(&str, &str)]| {
-        server.metrics().value(&format!("coredns_dynresolve_{name}"), labels).unwrap_or_default()
+        server
+            .metrics()
+            .value(&format!("coredns_dynresolve_{name}"), labels)
+            .unwrap_or_default()
     };
     let zone = ("zone", "service.local.");
     for _ in 0..3 {
@@ -185,14 +281,38 @@ fn metrics_count_queries_services_and_records() {
     }
     assert_eq!(value("queries_total", &[zone, ("outcome", "source")]), 1.0);
     assert_eq!(value("queries_total", &[zone, ("outcome", "cache")]), 2.0);
-    assert_eq!((value("services", &[zone]), value("records", &[zone])), (2.0, 3.0));
+    assert_eq!(
+        (value("services", &[zone]), value("records", &[zone])),
+        (2.0, 3.0)
+    );
     assert_eq!(value("writes_total", &[zone]), 2.0);
-    assert_eq!(value("api_requests_total", &[zone, ("method", "PUT"), ("status", "200")]), 2.0);
+    assert_eq!(
+        value(
+            "api_requests_total",
+            &[zone, ("method", "PUT"), ("status", "200")]
+        ),
+        2.0
+    );
     http.with_token(None).get("/v1/services").expect(401);
-    assert_eq!(value("api_requests_total", &[("method", "GET"), ("status", "401")]), 1.0);
+    assert_eq!(
+        value("api_requests_total", &[("method", "GET"), ("status", "401")]),
+        1.0
+    );
     http.send("BREW", "/v1/services", "").expect(405);
-    assert_eq!(value("api_requests_total", &[("method", "other"), ("status", "405")]), 1.0);
+    assert_eq!(
+        value("api_requests_total", &[("method", "other"), ("status", "405")]),
+        1.0
+    );
     http.delete("/v1/services/a", "").expect(204);
-    assert_eq!((value("services", &[zone]), value("records", &[zone])), (1.0, 1.0));
-    assert_eq!((value("persist_errors_total", &[zone]), value("panics_total", &[zone])), (0.0, 0.0));
+    assert_eq!(
+        (value("services", &[zone]), value("records", &[zone])),
+        (1.0, 1.0)
+    );
+    assert_eq!(
+        (
+            value("persist_errors_total", &[zone]),
+            value("panics_total", &[zone])
+        ),
+        (0.0, 0.0)
+    );
 }

@@ -30,13 +30,22 @@ fn a_connection_takes_several_requests() {
 #[test]
 fn http2_works_on_the_same_port() {
     let server = serve("", "");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server.port_of(1))).await.unwrap();
+        let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server.port_of(1)))
+            .await
+            .unwrap();
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut client, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
-        for (method, path, status) in [("PUT", "/v1/services/a", 200), ("GET", "/v1/services/a", 200), ("GET", "/x", 404)] {
+        for (method, path, status) in [
+            ("PUT", "/v1/services/a", 200),
+            ("GET", "/v1/services/a", 200),
+            ("GET", "/x", 404),
+        ] {
             let request = hyper::Request::builder()
                 .method(method)
                 .uri(format!("http://api{path}"))
@@ -44,10 +53,16 @@ fn http2_works_on_the_same_port() {
                 .body(r#"{"type":"A","records":["192.0.2.1"]}"#.to_owned())
                 .unwrap();
             let response = client.send_request(request).await.unwrap();
-            assert_eq!((response.status().as_u16(), response.version()), (status, hyper::Version::HTTP_2), "{method} {path}");
+            assert_eq!(
+                (response.status().as_u16(), response.version()),
+                (status, hyper::Version::HTTP_2),
+                "{method} {path}"
+            );
         }
     });
-    server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+    server
+        .ask("a.service.local. A")
+        .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
 }
 
 #[test]
@@ -56,7 +71,11 @@ fn a_header_without_end_and_bytes_that_are_no_http_are_refused() {
     let http = Http::of(&server);
     let long = format!("GET /v1/services HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000));
     let many = format!("GET /v1/services HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(1000));
-    for (case, bytes) in [("a long header", long.as_bytes()), ("many headers", many.as_bytes()), ("noise", b"\x00\xff\r\n\r\n")] {
+    for (case, bytes) in [
+        ("a long header", long.as_bytes()),
+        ("many headers", many.as_bytes()),
+        ("noise", b"\x00\xff\r\n\r\n"),
+    ] {
         let mut stream = http.connect();
         let _ = stream.write_all(bytes);
         let status = read_reply(&mut stream).map_or(0, |reply| reply.status);
@@ -71,7 +90,10 @@ fn dns_is_answered_while_the_api_is_busy() {
     let http = Http::of(&server);
     http.register("a", &[1]);
     let entry = |number: u32| format!("\"n{number}\":{{\"type\":\"A\",\"records\":[\"10.0.0.1\"]}}");
-    let entries: Vec<String> = (0..20_000).map(entry).chain(["\"a\":{\"type\":\"A\",\"records\":[\"192.0.2.1\"]}".to_owned()]).collect();
+    let entries: Vec<String> = (0..20_000)
+        .map(entry)
+        .chain(["\"a\":{\"type\":\"A\",\"records\":[\"192.0.2.1\"]}".to_owned()])
+        .collect();
     let body = format!("{{\"services\":{{{}}}}}", entries.join(","));
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -81,7 +103,9 @@ fn dns_is_answered_while_the_api_is_busy() {
         });
         let mut asked = 0;
         while !writer.is_finished() {
-            server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+            server
+                .ask("a.service.local. A")
+                .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
             asked += 1;
         }
         assert!(asked > 10, "{asked} queries");

@@ -56,11 +56,17 @@ impl Http {
     }
 
     pub(crate) fn on(port: u16) -> Self {
-        Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), token: Some(TOKEN.to_owned()) }
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            token: Some(TOKEN.to_owned()),
+        }
     }
 
     pub(crate) fn with_token(&self, token: Option<&str>) -> Self {
-        Self { token: token.map(str::to_owned), ..self.clone() }
+        Self {
+            token: token.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -88,7 +94,10 @@ impl Http {
     /// Registers a service with these last octets of 192.0.2.0/24.
     #[track_caller]
     pub(crate) fn register(&self, name: &str, octets: &[u8]) {
-        let records: Vec<String> = octets.iter().map(|octet| format!("\"192.0.2.{octet}\"")).collect();
+        let records: Vec<String> = octets
+            .iter()
+            .map(|octet| format!("\"192.0.2.{octet}\""))
+            .collect();
         let body = format!("{{\"type\":\"A\",\"records\":[{}]}}", records.join(","));
         self.put(&format!("/v1/services/{name}"), &body).expect(200);
     }
@@ -110,7 +119,10 @@ impl Http {
     }
 
     pub(crate) fn head(&self, method: &str, path: &str, length: usize, connection: &str) -> String {
-        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| format!("Authorization: Bearer {token}\r\n"));
         format!(
             "{method} {path} HTTP/1.1\r\nHost: api\r\n{}Content-Length: {length}\r\nConnection: {connection}\r\n\r\n",
             token.unwrap_or_default()
@@ -123,7 +135,10 @@ pub(crate) fn read_reply(stream: &mut TcpStream) -> Option<Reply> {
     let mut text = Vec::new();
     loop {
         if let Some(reply) = parse(&text) {
-            let length = reply.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            let length = reply
+                .header("content-length")
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0);
             if reply.body.len() >= length {
                 return Some(reply);
             }
@@ -140,5 +155,9 @@ fn parse(text: &[u8]) -> Option<Reply> {
     let text = String::from_utf8_lossy(text);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Reply { status, head: head.to_owned(), body: body.to_owned() })
+    Some(Reply {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
 }

@@ -20,7 +20,10 @@ fn read(path: &Path) -> Option<Value> {
 
 /// A server whose state is in a file of the test's.
 fn serve_in(folder: &Path) -> TestServer {
-    serve(&KEPT.replace("state.json", &folder.join("state.json").to_string_lossy()), "")
+    serve(
+        &KEPT.replace("state.json", &folder.join("state.json").to_string_lossy()),
+        "",
+    )
 }
 
 #[test]
@@ -29,18 +32,42 @@ fn writes_are_soon_in_the_file_which_has_the_form_of_a_state() {
     let http = Http::of(&server);
     let path = server.path("state.json");
     assert!(!path.exists(), "nothing was written yet");
-    http.put("/v1/services/a", r#"{"type":"A","records":["10.0.0.1"],"ttl":7}"#).expect(200);
-    http.put("/v1/services/b", r#"{"type":"A","records":["10.0.0.2"]}"#).expect(200);
-    let state = eventually("both services in the file", || read(&path).filter(|state| state["services"]["b"].is_object()));
+    http.put("/v1/services/a", r#"{"type":"A","records":["10.0.0.1"],"ttl":7}"#)
+        .expect(200);
+    http.put("/v1/services/b", r#"{"type":"A","records":["10.0.0.2"]}"#)
+        .expect(200);
+    let state = eventually("both services in the file", || {
+        read(&path).filter(|state| state["services"]["b"].is_object())
+    });
     assert_eq!(state["version"], 1);
-    assert_eq!(state["services"].to_string(), r#"{"a":{"records":["10.0.0.1"],"ttl":7,"type":"A"},"b":{"records":["10.0.0.2"],"ttl":0,"type":"A"}}"#);
+    assert_eq!(
+        state["services"].to_string(),
+        r#"{"a":{"records":["10.0.0.1"],"ttl":7,"type":"A"},"b":{"records":["10.0.0.2"],"ttl":0,"type":"A"}}"#
+    );
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{names:?}");
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")),
+        "{names:?}"
+    );
     // What is in the file is what the API takes.
-    http.put("/v1/state", &fs::read_to_string(&path).unwrap()).expect(200);
-    server.wait_for_metric("coredns_dynresolve_persist_duration_seconds_count", &[("zone", "service.local.")], 1.0);
-    assert!(server.metrics().value("coredns_dynresolve_persist_timestamp_seconds", &[]).unwrap() > 1e9);
+    http.put("/v1/state", &fs::read_to_string(&path).unwrap())
+        .expect(200);
+    server.wait_for_metric(
+        "coredns_dynresolve_persist_duration_seconds_count",
+        &[("zone", "service.local.")],
+        1.0,
+    );
+    assert!(
+        server
+            .metrics()
+            .value("coredns_dynresolve_persist_timestamp_seconds", &[])
+            .unwrap()
+            > 1e9
+    );
 }
 
 #[test]
@@ -56,12 +83,18 @@ fn a_restart_restores_the_services_and_the_serial_goes_on() {
     for number in 0..30 {
         http.register(&format!("n{number}.deep"), &[1, 2]);
     }
-    http.put("/v1/services/own", r#"{"type":"A","records":["192.0.2.9"],"ttl":77}"#).expect(200);
+    http.put(
+        "/v1/services/own",
+        r#"{"type":"A","records":["192.0.2.9"],"ttl":77}"#,
+    )
+    .expect(200);
     let before = serial(&server);
     // A stop writes what is missing yet.
     assert_eq!(server.stop().0, 0);
     let server = serve_in(folder.path());
-    server.ask("own.service.local. A").assert_answer(["own.service.local. 77 A 192.0.2.9"]);
+    server
+        .ask("own.service.local. A")
+        .assert_answer(["own.service.local. 77 A 192.0.2.9"]);
     assert_eq!(server.ask("n29.deep.service.local. A").answer().len(), 2);
     assert!(serial(&server) > before, "{} behind {before}", serial(&server));
 }
@@ -85,19 +118,28 @@ fn a_file_that_cannot_be_read_is_kept_under_another_name() {
         ("half", r#"{"version":1,"services":{"a":{"type":"A","rec"#),
         ("empty", ""),
         ("another version", r#"{"version":2,"services":{}}"#),
-        ("a bad record", r#"{"version":1,"services":{"a":{"type":"A","records":["x"]}}}"#),
+        (
+            "a bad record",
+            r#"{"version":1,"services":{"a":{"type":"A","records":["x"]}}}"#,
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         fs::write(&path, content).unwrap();
         let server = serve_in(folder.path());
         let line = server.logs().wait_for("Cannot read the state");
-        let names: Vec<String> = fs::read_dir(folder.path()).unwrap()
+        let names: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
             .map(|entry| entry.unwrap().path().to_string_lossy().into_owned())
             .collect();
-        let [aside] = &names[..] else { panic!("case {case}: {names:?}") };
+        let [aside] = &names[..] else {
+            panic!("case {case}: {names:?}")
+        };
         assert!(aside.contains("state.json.unreadable-"), "case {case}: {aside}");
-        assert!(line.contains(&format!("in {}, which is kept as {aside}: ", path.display())), "case {case}: {line}");
+        assert!(
+            line.contains(&format!("in {}, which is kept as {aside}: ", path.display())),
+            "case {case}: {line}"
+        );
         assert_eq!(fs::read_to_string(aside).unwrap(), content, "case {case}");
         Http::of(&server).register("a", &[1]);
         eventually("a new file", || read(&path));
@@ -121,9 +163,15 @@ fn a_disk_that_refuses_is_logged_counted_and_tried_again_and_the_api_answers() {
     let server = serve_in(&below);
     let http = Http::of(&server);
     http.register("a", &[1]);
-    server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+    server
+        .ask("a.service.local. A")
+        .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
     server.logs().wait_for("Cannot write the state to ");
-    server.wait_for_metric("coredns_dynresolve_persist_errors_total", &[("zone", "service.local.")], 1.0);
+    server.wait_for_metric(
+        "coredns_dynresolve_persist_errors_total",
+        &[("zone", "service.local.")],
+        1.0,
+    );
     http.register("b", &[1]);
     fs::create_dir(&below).unwrap();
     let state = eventually("the state", || read(&below.join("state.json")));
@@ -136,12 +184,21 @@ fn a_reload_that_names_a_file_writes_the_state_there() {
     Http::of(&server).register("a", &[1]);
     server.reload(&corefile(KEPT, "")).unwrap();
     let path = server.path("state.json");
-    eventually("the state", || read(&path).filter(|state| state["services"]["a"].is_object()));
+    eventually("the state", || {
+        read(&path).filter(|state| state["services"]["a"].is_object())
+    });
     // What serves counts, not what an older file says.
-    server.write("other.json", r#"{"version":1,"services":{"old":{"type":"A","records":["10.0.0.1"]}}}"#);
-    server.reload(&corefile(&KEPT.replace("state.json", "other.json"), "")).unwrap();
+    server.write(
+        "other.json",
+        r#"{"version":1,"services":{"old":{"type":"A","records":["10.0.0.1"]}}}"#,
+    );
+    server
+        .reload(&corefile(&KEPT.replace("state.json", "other.json"), ""))
+        .unwrap();
     let other = server.path("other.json");
-    eventually("the state", || read(&other).filter(|state| state["services"]["a"].is_object()));
+    eventually("the state", || {
+        read(&other).filter(|state| state["services"]["a"].is_object())
+    });
     Http::of(&server).get("/v1/services/old").expect(404);
 }
 
@@ -157,8 +214,14 @@ fn a_server_to_be_killed() {
     let Some(folder) = std::env::var_os(CHILD) else {
         return;
     };
-    let server = TestServer::builder(PLUGINS, &corefile(KEPT, "").replace("state.json", &Path::new(&folder).join("state.json").to_string_lossy()))
-        .start();
+    let server = TestServer::builder(
+        PLUGINS,
+        &corefile(KEPT, "").replace(
+            "state.json",
+            &Path::new(&folder).join("state.json").to_string_lossy(),
+        ),
+    )
+    .start();
     println!("\nlistens on {}", server.port_of(1));
     // Until the parent is gone or kills.
     let _ = std::io::stdin().lines().count();
@@ -166,21 +229,29 @@ fn a_server_to_be_killed() {
 
 fn child(folder: &Path) -> (Child, Http) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "persist::a_server_to_be_killed", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "persist::a_server_to_be_killed",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(CHILD, folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let port = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listens on ")?.parse().ok());
+    let port = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("listens on ")?.parse().ok());
     (child, Http::on(port.expect("the server's port")))
 }
 
 fn state_of(generation: usize) -> String {
     let record = format!("10.0.{}.{}", generation / 256, generation % 256);
-    let services: Vec<String> =
-        (0..NAMES).map(|number| format!("\"n{number}\":{{\"type\":\"A\",\"records\":[\"{record}\"]}}")).collect();
+    let services: Vec<String> = (0..NAMES)
+        .map(|number| format!("\"n{number}\":{{\"type\":\"A\",\"records\":[\"{record}\"]}}"))
+        .collect();
     format!("{{\"services\":{{{}}}}}", services.join(","))
 }
 
@@ -188,8 +259,10 @@ fn state_of(generation: usize) -> String {
 fn generation(services: &Value) -> usize {
     let services = services.as_object().expect("services");
     assert_eq!(services.len(), NAMES);
-    let records: std::collections::HashSet<String> =
-        services.values().map(|service| service["records"][0].as_str().unwrap().to_owned()).collect();
+    let records: std::collections::HashSet<String> = services
+        .values()
+        .map(|service| service["records"][0].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(records.len(), 1, "the states are mixed: {records:?}");
     let record = records.into_iter().next().unwrap();
     let octets: Vec<usize> = record.split('.').map(|octet| octet.parse().unwrap()).collect();
@@ -222,7 +295,10 @@ fn a_kill_at_any_moment_leaves_a_whole_state() {
         child.wait().unwrap();
         let state = read(&path).expect("a whole file");
         let found = generation(&state["services"]);
-        assert!(found == kept || (first..=written).contains(&found), "round {round}: {found} is neither {kept} nor {first} to {written}");
+        assert!(
+            found == kept || (first..=written).contains(&found),
+            "round {round}: {found} is neither {kept} nor {first} to {written}"
+        );
         kept = found;
     }
     assert!(kept > 0);

@@ -15,7 +15,10 @@ fn the_state_survives_a_reload_and_a_change_of_other_directives() {
     for text in [
         corefile(FAST, ""),
         corefile(&format!("{FAST}\n ttl 9"), ""),
-        corefile(&format!("{FAST}\n ttl 9"), "records {\n x.service.local. A 192.0.2.9\n }"),
+        corefile(
+            &format!("{FAST}\n ttl 9"),
+            "records {\n x.service.local. A 192.0.2.9\n }",
+        ),
         corefile(FAST, "").replace("@P1@", "@P2@"),
         corefile(FAST, "").replace("service.local:@PORT@", "service.local:@PORT@ service.local:@P3@"),
         corefile(FAST, "").replace("service.local:@PORT@", "service.local:@P3@ service.local:@PORT@"),
@@ -39,13 +42,17 @@ fn the_api_takes_writes_at_each_moment_of_a_reload_and_loses_none() {
             for number in 0..150 {
                 let path = format!("/v1/services/n{number}");
                 let body = r#"{"type":"A","records":["10.0.0.1"]}"#;
-                http.try_send("PUT", &path, body.as_bytes()).expect("a response").expect(200);
+                http.try_send("PUT", &path, body.as_bytes())
+                    .expect("a response")
+                    .expect(200);
             }
         });
         let mut ttl = 10;
         while !writer.is_finished() {
             ttl += 1;
-            server.reload(&corefile(&format!("{FAST}\n ttl {ttl}"), "")).unwrap();
+            server
+                .reload(&corefile(&format!("{FAST}\n ttl {ttl}"), ""))
+                .unwrap();
         }
         assert!(ttl > 10);
     });
@@ -64,14 +71,22 @@ fn a_corefile_that_does_not_start_leaves_the_old_one_with_its_api_and_state() {
         corefile("", "").replace("token secret", "token $DYNRESOLVE_NO_SUCH_VARIABLE"),
         corefile("", "").replace("127.0.0.1:@P1@", "0.0.0.0:@P2@\n api tls none none"),
         // The first block starts, the second one does not.
-        corefile("", "") + &corefile("", "").replace("service.local", "b.local").replace("@P1@", "@P2@").replace("secret", "$NO_SUCH"),
+        corefile("", "")
+            + &corefile("", "")
+                .replace("service.local", "b.local")
+                .replace("@P1@", "@P2@")
+                .replace("secret", "$NO_SUCH"),
     ] {
         server.reload(&bad).unwrap_err();
         http.get("/v1/services/a").expect(200);
-        server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+        server
+            .ask("a.service.local. A")
+            .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
     }
     server.reload(&corefile("ttl 7", "")).unwrap();
-    server.ask("a.service.local. A").assert_answer(["a.service.local. 7 A 192.0.2.1"]);
+    server
+        .ask("a.service.local. A")
+        .assert_answer(["a.service.local. 7 A 192.0.2.1"]);
 }
 
 #[test]
@@ -82,7 +97,9 @@ fn a_new_token_holds_at_once_also_on_connections_that_are_open() {
     let request = http.head("GET", "/v1/services", 0, "keep-alive");
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
     read_reply(&mut stream).unwrap().expect(200);
-    server.reload(&corefile(FAST, "").replace("token secret", "token another")).unwrap();
+    server
+        .reload(&corefile(FAST, "").replace("token secret", "token another"))
+        .unwrap();
     // The old connection ends; it may take a moment until the client sees that.
     let refused = catena_testkit::eventually("the old token to be refused", || {
         let reply = http.try_send("GET", "/v1/services", b"")?;
@@ -99,21 +116,35 @@ fn a_block_that_comes_later_begins_empty_and_one_that_goes_frees_its_address() {
     let server = serve(FAST, "");
     let http = Http::of(&server);
     http.register("a", &[1]);
-    let second = corefile(FAST, "").replace("service.local", "other.local").replace("@P1@", "@P2@");
+    let second = corefile(FAST, "")
+        .replace("service.local", "other.local")
+        .replace("@P1@", "@P2@");
     server.reload(&(corefile(FAST, "") + &second)).unwrap();
-    assert_eq!(Http::on(server.port_of(2)).get("/v1/services").body, r#"{"zone":"other.local","services":{}}"#);
+    assert_eq!(
+        Http::on(server.port_of(2)).get("/v1/services").body,
+        r#"{"zone":"other.local","services":{}}"#
+    );
     http.get("/v1/services/a").expect(200);
     // The blocks change their addresses.
-    let swapped = (corefile(FAST, "") + &second).replace("@P1@", "@P9@").replace("@P2@", "@P1@").replace("@P9@", "@P2@");
+    let swapped = (corefile(FAST, "") + &second)
+        .replace("@P1@", "@P9@")
+        .replace("@P2@", "@P1@")
+        .replace("@P9@", "@P2@");
     server.reload(&swapped).unwrap();
-    server.ask("a.service.local. A").assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+    server
+        .ask("a.service.local. A")
+        .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
     let moved = catena_testkit::eventually("the API on the other address", || {
         let reply = Http::on(server.port_of(2)).try_send("GET", "/v1/services/a", b"")?;
         (reply.status == 200).then_some(reply)
     });
     moved.expect(200);
-    server.reload(".:@PORT@ {\n records {\n a. A 192.0.2.1\n }\n}").unwrap();
+    server
+        .reload(".:@PORT@ {\n records {\n a. A 192.0.2.1\n }\n}")
+        .unwrap();
     // Another server can have the address now.
     let text = corefile(FAST, "").replace("@P1@", &server.port_of(1).to_string());
-    catena_testkit::eventually("the address to be free", || TestServer::builder(PLUGINS, &text).try_start().ok());
+    catena_testkit::eventually("the address to be free", || {
+        TestServer::builder(PLUGINS, &text).try_start().ok()
+    });
 }

@@ -16,30 +16,50 @@ fn start_error(text: &str) -> String {
 fn two_blocks_on_one_address_are_an_error_that_names_both() {
     let second = corefile("", "").replace("service.local", "other.local");
     let error = start_error(&(corefile("", "") + &second));
-    assert!(error.contains("Corefile:11:14: plugin/dynresolve: `dns://other.local.:"), "{error}");
-    assert!(error.contains("cannot listen on 127.0.0.1:") && error.contains("`dns://service.local.:"), "{error}");
+    assert!(
+        error.contains("Corefile:11:14: plugin/dynresolve: `dns://other.local.:"),
+        "{error}"
+    );
+    assert!(
+        error.contains("cannot listen on 127.0.0.1:") && error.contains("`dns://service.local.:"),
+        "{error}"
+    );
     assert!(error.contains("that stands at Corefile:3:14"), "{error}");
 }
 
 #[test]
 fn two_blocks_with_one_file_are_an_error_that_names_both() {
     let options = "api persist state.json";
-    let second = corefile(options, "").replace("service.local", "other.local").replace("@P1@", "@P2@");
+    let second = corefile(options, "")
+        .replace("service.local", "other.local")
+        .replace("@P1@", "@P2@");
     let error = start_error(&(corefile(options, "") + &second));
-    assert!(error.contains("cannot keep its state in ") && error.contains("`dns://service.local.:"), "{error}");
+    assert!(
+        error.contains("cannot keep its state in ") && error.contains("`dns://service.local.:"),
+        "{error}"
+    );
     assert!(error.contains("`dns://other.local.:"), "{error}");
 }
 
 #[test]
 fn a_variable_that_is_not_set_is_an_error_at_the_start_with_its_place() {
-    for token in ["$DYNRESOLVE_NO_SUCH_VARIABLE", "{env.DYNRESOLVE_NO_SUCH_VARIABLE}"] {
+    for token in [
+        "$DYNRESOLVE_NO_SUCH_VARIABLE",
+        "{env.DYNRESOLVE_NO_SUCH_VARIABLE}",
+    ] {
         let error = start_error(&corefile("", "").replace("token secret", &format!("token {token}")));
-        let want = format!("Corefile:4:13: plugin/dynresolve: got `{token}`, expected a token in the environment variable");
+        let want = format!(
+            "Corefile:4:13: plugin/dynresolve: got `{token}`, expected a token in the environment variable"
+        );
         assert!(error.contains(&want), "{error}");
     }
     // The Corefile's own notation leaves an empty word, or none.
-    let error = start_error(&corefile("", "").replace("token secret", "token \"{$DYNRESOLVE_NO_SUCH_VARIABLE}\""));
-    assert!(error.contains("Corefile:4:13: plugin/dynresolve: an empty token"), "{error}");
+    let error =
+        start_error(&corefile("", "").replace("token secret", "token \"{$DYNRESOLVE_NO_SUCH_VARIABLE}\""));
+    assert!(
+        error.contains("Corefile:4:13: plugin/dynresolve: an empty token"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -47,8 +67,15 @@ fn a_variable_gives_the_token() {
     // Cargo sets it for each test.
     let name = "CARGO_PKG_NAME";
     let value = std::env::var(name).unwrap();
-    for token in [format!("${name}"), format!("{{env.{name}}}"), format!("{{${name}}}")] {
-        let server = TestServer::start(PLUGINS, &corefile("", "").replace("token secret", &format!("token {token}")));
+    for token in [
+        format!("${name}"),
+        format!("{{env.{name}}}"),
+        format!("{{${name}}}"),
+    ] {
+        let server = TestServer::start(
+            PLUGINS,
+            &corefile("", "").replace("token secret", &format!("token {token}")),
+        );
         let http = Http::of(&server).with_token(Some(&value));
         http.get("/v1/services").expect(200);
         http.with_token(Some(&token)).get("/v1/services").expect(401);
@@ -60,21 +87,30 @@ fn an_address_that_is_taken_is_an_error() {
     let first = serve("", "");
     let text = corefile("", "").replace("@P1@", &first.port_of(1).to_string());
     let error = start_error(&text);
-    assert!(error.contains("plugin/dynresolve: the API cannot listen on 127.0.0.1:"), "{error}");
+    assert!(
+        error.contains("plugin/dynresolve: the API cannot listen on 127.0.0.1:"),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_address_beyond_loopback_needs_tls() {
     let error = start_error(&corefile("", "").replace("127.0.0.1:@P1@", "0.0.0.0:@P1@"));
-    assert!(error.contains("without TLS, expected `api tls CERT KEY`"), "{error}");
+    assert!(
+        error.contains("without TLS, expected `api tls CERT KEY`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn it_is_ready_when_it_is_restored() {
-    let handler = Handler::builder([catena_plugin_dynresolve::PLUGIN], "dynresolve {\n api listen localhost:@PORT@\n api token x\n}")
-        .with("PORT", &free_port())
-        .build()
-        .unwrap();
+    let handler = Handler::builder(
+        [catena_plugin_dynresolve::PLUGIN],
+        "dynresolve {\n api listen localhost:@PORT@\n api token x\n}",
+    )
+    .with("PORT", &free_port())
+    .build()
+    .unwrap();
     let ready = || {
         let services = handler.services();
         let all: Vec<_> = services.all::<dyn catena_core::plugin::Readiness>().collect();
@@ -88,5 +124,9 @@ fn it_is_ready_when_it_is_restored() {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

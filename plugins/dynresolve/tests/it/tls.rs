@@ -1,7 +1,7 @@
 //! HTTPS.
 
-use std::sync::Arc;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use catena_testkit::{TestServer, eventually};
 use rustls_pki_types::ServerName;
@@ -24,16 +24,28 @@ struct Pair {
 
 fn pair() -> Pair {
     let made = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
-    Pair { cert: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
+    Pair {
+        cert: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+        der: made.cert.der().clone(),
+    }
 }
 
 fn start(pair: &Pair, listen: &str) -> TestServer {
     let text = corefile(TLS, "").replace("127.0.0.1:@P1@", &format!("{listen}:@P1@"));
-    TestServer::builder(PLUGINS, &text).file("cert.pem", pair.cert.as_str()).file("key.pem", pair.key.as_str()).start()
+    TestServer::builder(PLUGINS, &text)
+        .file("cert.pem", pair.cert.as_str())
+        .file("key.pem", pair.key.as_str())
+        .start()
 }
 
 /// Asks for all services over TLS; gives the response, and what ALPN agreed on.
-fn ask(server: &TestServer, pair: &Pair, versions: &[&'static SupportedProtocolVersion], alpn: &[u8]) -> std::io::Result<(u16, Option<Vec<u8>>)> {
+fn ask(
+    server: &TestServer,
+    pair: &Pair,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[u8],
+) -> std::io::Result<(u16, Option<Vec<u8>>)> {
     let mut roots = RootCertStore::empty();
     roots.add(pair.der.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -42,7 +54,10 @@ fn ask(server: &TestServer, pair: &Pair, versions: &[&'static SupportedProtocolV
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server.port_of(1))).await?;
         let name = ServerName::try_from("api.test").unwrap();
@@ -56,7 +71,9 @@ fn ask(server: &TestServer, pair: &Pair, versions: &[&'static SupportedProtocolV
             .unwrap();
         let response = if alpn == b"h2" {
             let executor = hyper_util::rt::TokioExecutor::new();
-            let (mut client, connection) = hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+            let (mut client, connection) = hyper::client::conn::http2::handshake(executor, stream)
+                .await
+                .unwrap();
             tokio::spawn(connection);
             client.send_request(request).await
         } else {
@@ -75,12 +92,18 @@ fn tls_12_and_13_and_both_versions_of_http_work() {
         let server = start(&pair, listen);
         for versions in [&[&TLS12], &[&TLS13]] {
             for alpn in [&b"h2"[..], b"http/1.1"] {
-                assert_eq!(ask(&server, &pair, versions, alpn).unwrap(), (200, Some(alpn.to_vec())));
+                assert_eq!(
+                    ask(&server, &pair, versions, alpn).unwrap(),
+                    (200, Some(alpn.to_vec()))
+                );
             }
         }
         // HTTP in the clear is not taken.
         let http = crate::http::Http::of(&server);
-        assert!(http.try_send("GET", "/v1/services", b"").is_none_or(|reply| reply.status == 400));
+        assert!(
+            http.try_send("GET", "/v1/services", b"")
+                .is_none_or(|reply| reply.status == 400)
+        );
     }
 }
 
@@ -95,7 +118,9 @@ fn a_new_certificate_is_taken_over_without_a_restart() {
     assert!(ask(&server, &old, &[&TLS13], b"h2").is_ok());
     server.write("key.pem", &new.key);
     server.logs().wait_for("Took over the certificate");
-    eventually("the new certificate", || ask(&server, &new, &[&TLS13], b"h2").ok());
+    eventually("the new certificate", || {
+        ask(&server, &new, &[&TLS13], b"h2").ok()
+    });
     let refused = ask(&server, &old, &[&TLS13], b"h2").unwrap_err();
     assert!(refused.to_string().contains("certificate"), "{refused}");
     // Files that are away for a moment change nothing.
@@ -107,13 +132,42 @@ fn a_new_certificate_is_taken_over_without_a_restart() {
 fn bad_certificates_and_keys_are_errors_at_the_start_with_their_place() {
     let (one, other) = (pair(), pair());
     for (case, cert, key, want) in [
-        ("no certificate", None, Some(&*one.key), "Corefile:5:11: plugin/dynresolve: cannot read "),
-        ("no key", Some(&*one.cert), None, "Corefile:5:20: plugin/dynresolve: cannot read "),
-        ("empty", Some(""), Some(&*one.key), "Corefile:5:11: plugin/dynresolve: no certificate in the file"),
-        ("a key for a certificate", Some(&*one.key), Some(&*one.key), "Corefile:5:11: plugin/dynresolve: no certificate in the file"),
-        ("a certificate for a key", Some(&*one.cert), Some(&*one.cert), "Corefile:5:20: plugin/dynresolve: no private key in the file"),
-        ("another key", Some(&*one.cert), Some(&*other.key),
-         "Corefile:5:20: plugin/dynresolve: the key does not belong to the certificate, expected the key of that certificate"),
+        (
+            "no certificate",
+            None,
+            Some(&*one.key),
+            "Corefile:5:11: plugin/dynresolve: cannot read ",
+        ),
+        (
+            "no key",
+            Some(&*one.cert),
+            None,
+            "Corefile:5:20: plugin/dynresolve: cannot read ",
+        ),
+        (
+            "empty",
+            Some(""),
+            Some(&*one.key),
+            "Corefile:5:11: plugin/dynresolve: no certificate in the file",
+        ),
+        (
+            "a key for a certificate",
+            Some(&*one.key),
+            Some(&*one.key),
+            "Corefile:5:11: plugin/dynresolve: no certificate in the file",
+        ),
+        (
+            "a certificate for a key",
+            Some(&*one.cert),
+            Some(&*one.cert),
+            "Corefile:5:20: plugin/dynresolve: no private key in the file",
+        ),
+        (
+            "another key",
+            Some(&*one.cert),
+            Some(&*other.key),
+            "Corefile:5:20: plugin/dynresolve: the key does not belong to the certificate, expected the key of that certificate",
+        ),
     ] {
         let mut server = TestServer::builder(PLUGINS, &corefile(TLS, ""));
         for (name, content) in [("cert.pem", cert), ("key.pem", key)] {
