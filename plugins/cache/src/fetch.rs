@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use catena_core::message::{Rcode, Request, Response};
-use catena_core::plugin::{ExtendedError, Next, Outcome, PluginError};
+use catena_core::plugin::{ExtendedError, Lifecycle, Next, Outcome, PluginError, StartContext, StartError};
 
 use crate::classify::{Judged, Says, judge};
 use crate::config::Config;
@@ -18,6 +19,18 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: Metrics,
+}
+
+#[async_trait]
+impl Lifecycle for Inner {
+    fn name(&self) -> &'static str {
+        "cache"
+    }
+
+    async fn start(&self, context: &StartContext) -> Result<(), StartError> {
+        self.metrics.set_view(&context.block.view);
+        Ok(())
+    }
 }
 
 /// Why the plugins behind are asked.

@@ -70,11 +70,13 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     setup
         .services()
         .offer::<dyn CachePurge>(Arc::clone(&store) as Arc<_>);
-    let metrics = Metrics::new(&setup.shared::<Registry>(), config.label(), String::new());
-    setup.add(Cache::new(Arc::new(Inner {
+    let metrics = Metrics::new(&setup.shared::<Registry>(), config.label());
+    let inner = Arc::new(Inner {
         config,
         store,
         metrics,
-    })));
+    });
+    setup.lifecycle(Arc::clone(&inner) as Arc<_>);
+    setup.add(Cache::new(inner));
     Ok(())
 }

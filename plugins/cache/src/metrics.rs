@@ -14,7 +14,8 @@ const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
 pub(crate) struct Metrics {
     families: Families,
     zones: String,
-    view: String,
+    /// Known when all plugins of the block are set up.
+    view: OnceLock<String>,
     /// The listeners' own, in a list that only grows: there are few, and each query looks its own up.
     servers: OnceLock<Box<Server>>,
 }
@@ -57,7 +58,7 @@ pub(crate) struct Server {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry, zones: String, view: String) -> Self {
+    pub(crate) fn new(registry: &Registry, zones: String) -> Self {
         let families = Families {
             entries: registry.gauge(
                 "coredns_cache_entries",
@@ -109,9 +110,18 @@ impl Metrics {
         Self {
             families,
             zones,
-            view,
+            view: OnceLock::new(),
             servers: OnceLock::new(),
         }
+    }
+
+    /// Says what the block's view is called, before the first query.
+    pub(crate) fn set_view(&self, view: &str) {
+        let _ = self.view.set(view.to_owned());
+    }
+
+    fn view(&self) -> &str {
+        self.view.get().map_or("", String::as_str)
     }
 
     /// The counters of the listener with this label.
@@ -128,9 +138,9 @@ impl Metrics {
     }
 
     fn server(&self, label: &Arc<str>) -> Server {
-        let by_server = [&**label, &self.zones, &self.view];
+        let by_server = [&**label, &self.zones, self.view()];
         let by_type = |family: &CounterFamily| {
-            Kind::ALL.map(|kind| family.with_hidden_zero(&[label, kind.label(), &self.zones, &self.view]))
+            Kind::ALL.map(|kind| family.with_hidden_zero(&[label, kind.label(), &self.zones, self.view()]))
         };
         let families = &self.families;
         Server {
@@ -153,7 +163,7 @@ impl Metrics {
     pub(crate) fn show_entries(&self, server: &Server, success: usize, denial: usize) {
         let gauges = server.entries.get_or_init(|| {
             Kind::ALL.map(|kind| {
-                let labels = [&*server.label, kind.label(), &self.zones, &self.view];
+                let labels = [&*server.label, kind.label(), &self.zones, self.view()];
                 self.families.entries.with(&labels)
             })
         });

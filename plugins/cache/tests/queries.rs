@@ -1,5 +1,7 @@
 //! What clients get from the cache, and when the plugins behind are asked.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What the cache holds off.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Expired answers.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod common;
 
 use std::time::Duration;

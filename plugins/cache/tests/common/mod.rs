@@ -160,7 +160,7 @@ impl Bench {
 
     pub fn chain(&self) -> Arc<Chain> {
         let listener = &self.handler.plan().listeners[0];
-        Arc::clone(&listener.sites.iter().next().unwrap().chain)
+        Arc::clone(&listener.sites[0].chain)
     }
 
     /// A query that arrives `at` after the start.
