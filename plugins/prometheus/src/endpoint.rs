@@ -1,11 +1,12 @@
 //! The endpoint and its life with the server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use catena_core::counters::{Counters, Event};
 use catena_core::plugin::{BlockOutline, Lifecycle, StartContext, StartError, StopReason};
-use catena_http::{Endpoints, Handler, Mounted, Reply, RequestHead, Route, with_type};
+use catena_http::{EndpointError, Endpoints, Handler, Mounted, Reply, RequestHead, Route, with_type};
 use catena_metrics::{Registry, Sample};
 use hyper::header::{ACCEPT, HeaderValue};
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use crate::config::{Config, NAME};
 use crate::enabled::Enabled;
 use crate::handler::Prometheus;
+use crate::web::{self, Certificates, Guard, WebConfig, WebError};
 use crate::{negotiate, process};
 
 /// Where the endpoint answers.
@@ -51,6 +53,15 @@ impl Exporter {
         }
     }
 
+    async fn mount(&self) -> Result<Mounted, Unavailable> {
+        let scrape = Arc::new(Scrape(Arc::clone(&self.registry)));
+        let route = match &self.config.web_config {
+            None => Route::new(PATH, scrape),
+            Some(path) => guarded(path, scrape)?,
+        };
+        Ok(self.endpoints.mount(&self.config.address, route).await?)
+    }
+
     /// Shows what is the server's own. Doing it again changes nothing.
     fn show(&self, counters: &Arc<Counters>) {
         show_counters(&self.registry, counters);
@@ -74,8 +85,7 @@ impl Lifecycle for Exporter {
         self.prometheus.set_view(&context.block.view);
         self.enabled.add(Arc::clone(&context.block));
         *self.outline.lock() = Some(Arc::clone(&context.block));
-        let route = Route::new(PATH, Arc::new(Scrape(Arc::clone(&self.registry))));
-        match self.endpoints.mount(&self.config.address, route).await {
+        match self.mount().await {
             Ok(mounted) => *self.mounted.lock() = Some(mounted),
             // As in CoreDNS this is no reason not to start: queries are answered all the same.
             Err(error) => tracing::error!(target: "catena", "Failed to start metrics handler: {error}"),
@@ -99,6 +109,26 @@ impl Lifecycle for Exporter {
             mounted.close().await;
         }
     }
+}
+
+/// Why there is no endpoint.
+#[derive(Debug, thiserror::Error)]
+enum Unavailable {
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error("{0}")]
+    Web(#[from] WebError),
+}
+
+/// The route behind what the file wants. A file that cannot be used opens nothing, least of all in the clear.
+fn guarded(path: &Path, scrape: Arc<Scrape>) -> Result<Route, WebError> {
+    let config = WebConfig::load(path)?;
+    let route = Route::new(PATH, Arc::new(Guard::new(path.to_owned(), scrape)));
+    let Some(settings) = config.tls else {
+        return Ok(route);
+    };
+    web::server_config(&settings, config.http2)?;
+    Ok(route.with_tls(Arc::new(Certificates(path.to_owned()))))
 }
 
 fn show_counters(registry: &Registry, counters: &Arc<Counters>) {

@@ -18,10 +18,11 @@ mod metrics;
 mod negotiate;
 mod process;
 mod sites;
+mod web;
 
 use std::sync::Arc;
 
-use catena_core::corefile::{ConfigErrors, Directive};
+use catena_core::corefile::ConfigErrors;
 use catena_core::plugin::{Definition, ServerObserver, Setup};
 use catena_metrics::Registry;
 
@@ -35,7 +36,6 @@ pub static PLUGIN: Definition = Definition::new(config::NAME, setup);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     let config = config::parse(setup.directives(), &setup.block().folder)?;
-    refuse_tls(&config, setup)?;
     let registry = setup.shared::<Registry>();
     let families = Arc::new(Families::new(&registry));
     let dropped = setup.shared::<Dropped>();
@@ -52,15 +52,4 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     setup.add_shared(prometheus);
     setup.lifecycle(Arc::new(exporter));
     Ok(())
-}
-
-/// Metrics that were meant to be encrypted must not be shown in the clear.
-fn refuse_tls(config: &config::Config, setup: &Setup<'_>) -> Result<(), ConfigErrors> {
-    let lines = setup.directives().iter().flat_map(Directive::options);
-    match lines.into_iter().find(|line| line.name() == "tls") {
-        Some(line) if config.web_config.is_some() => {
-            Err(line.error("`tls` is not there yet in this version").into())
-        }
-        _ => Ok(()),
-    }
 }
