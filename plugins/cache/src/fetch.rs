@@ -180,17 +180,11 @@ impl Inner {
             Kind::Success => &self.config.success,
             Kind::Denial => &self.config.denial,
         };
-        let entry = if limits.excepts(request.qname()) {
-            None
-        } else {
-            self.put(arrival, request, response, judged)
-        };
-        self.metrics.show_entries(
-            server,
-            self.store.len(Kind::Success),
-            self.store.len(Kind::Denial),
-        );
-        entry
+        server.stores();
+        if limits.excepts(request.qname()) {
+            return None;
+        }
+        self.put(arrival, request, response, judged)
     }
 
     fn put(

@@ -41,7 +41,7 @@ use catena_metrics::Registry;
 
 use fetch::Inner;
 use handler::Cache;
-use metrics::Metrics;
+use metrics::{Caches, Metrics};
 use store::Store;
 
 /// The `cache` plugin.
@@ -70,12 +70,14 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     setup
         .services()
         .offer::<dyn CachePurge>(Arc::clone(&store) as Arc<_>);
-    let metrics = Metrics::new(&setup.shared::<Registry>(), config.label());
+    let registry = setup.shared::<Registry>();
+    let metrics = Metrics::new(&registry, config.label());
     let inner = Arc::new(Inner {
         config,
         store,
         metrics,
     });
+    setup.shared::<Caches>().show(&registry, &inner);
     setup.lifecycle(Arc::clone(&inner) as Arc<_>);
     setup.add(Cache::new(inner));
     Ok(())

@@ -1,11 +1,15 @@
 //! What the plugin counts. The names and labels that begin with `coredns_` are CoreDNS's.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
-use catena_metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Registry};
+use catena_metrics::{Counter, CounterFamily, Registry, Sample};
+use parking_lot::Mutex;
 
 use crate::entry::Kind;
+use crate::fetch::Inner;
 
 const BY_SERVER: &[&str] = &["server", "zones", "view"];
 const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
@@ -21,7 +25,6 @@ pub(crate) struct Metrics {
 }
 
 struct Families {
-    entries: GaugeFamily,
     requests: CounterFamily,
     hits: CounterFamily,
     misses: CounterFamily,
@@ -52,19 +55,14 @@ pub(crate) struct Server {
     pub(crate) coalesced: Counter,
     /// Queries that could not, since too many waited.
     pub(crate) refused: Counter,
-    /// Shown once something was stored.
-    entries: OnceLock<[Gauge; 2]>,
+    /// Something was stored for a query of this listener.
+    stored: AtomicBool,
     next: OnceLock<Box<Self>>,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry, zones: String) -> Self {
         let families = Families {
-            entries: registry.gauge(
-                "coredns_cache_entries",
-                "The number of elements in the cache.",
-                BY_TYPE,
-            ),
             requests: registry.counter(
                 "coredns_cache_requests_total",
                 "The count of cache requests.",
@@ -154,21 +152,60 @@ impl Metrics {
             evictions: by_type(&families.evictions),
             coalesced: families.coalesced.with_hidden_zero(&by_server),
             refused: families.refused.with_hidden_zero(&by_server),
-            entries: OnceLock::new(),
+            stored: AtomicBool::new(false),
             next: OnceLock::new(),
         }
     }
 
-    /// Shows how many answers are kept.
-    pub(crate) fn show_entries(&self, server: &Server, success: usize, denial: usize) {
-        let gauges = server.entries.get_or_init(|| {
-            Kind::ALL.map(|kind| {
-                let labels = [&*server.label, kind.label(), &self.zones, self.view()];
-                self.families.entries.with(&labels)
-            })
-        });
-        gauges[Kind::Success as usize].set(success as f64);
-        gauges[Kind::Denial as usize].set(denial as f64);
+    /// The labels of the listeners for whose queries something was stored.
+    fn storing(&self) -> impl Iterator<Item = &Arc<str>> {
+        let first = self.servers.get();
+        std::iter::successors(first, |server| server.next.get())
+            .filter(|server| server.stored.load(Ordering::Relaxed))
+            .map(|server| &server.label)
+    }
+}
+
+/// The caches of a server, whose entries are counted when somebody asks: counting them at each change would cost a
+/// look at all of their parts.
+#[derive(Default)]
+pub(crate) struct Caches(Mutex<Vec<Weak<Inner>>>);
+
+impl Caches {
+    /// Shows the entries of one more cache as long as it lives.
+    pub(crate) fn show(self: &Arc<Self>, registry: &Registry, cache: &Arc<Inner>) {
+        let mut caches = self.0.lock();
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(Arc::downgrade(cache));
+        drop(caches);
+        let caches = Arc::clone(self);
+        registry.collect_gauge(
+            "coredns_cache_entries",
+            "The number of elements in the cache.",
+            BY_TYPE,
+            move || caches.samples(),
+        );
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let caches: Vec<Arc<Inner>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        // Caches of the same labels are those before and after a reload: the later one counts.
+        let mut values = BTreeMap::new();
+        for cache in &caches {
+            let metrics = &cache.metrics;
+            for (server, kind) in metrics
+                .storing()
+                .flat_map(|server| Kind::ALL.map(|kind| (server, kind)))
+            {
+                let labels = [server, kind.label(), &metrics.zones, metrics.view()].map(str::to_owned);
+                values.insert(labels, cache.store.len(kind));
+            }
+        }
+        let sample = |(labels, value): ([String; 4], usize)| Sample {
+            labels: labels.into(),
+            value: value as f64,
+        };
+        values.into_iter().map(sample).collect()
     }
 }
 
@@ -177,6 +214,13 @@ impl Server {
     #[inline]
     pub(crate) fn hit(&self, kind: Kind) {
         self.hits[kind as usize].inc();
+    }
+
+    /// Something was stored.
+    pub(crate) fn stores(&self) {
+        if !self.stored.load(Ordering::Relaxed) {
+            self.stored.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Answers of this kind had to make room.

@@ -309,6 +309,11 @@ fn misses_after_reload(first: &str, then: &str) -> f64 {
     server.reload(&corefile(then)).expect("a reload");
     server.ask("a.example.org. A");
     let text = server.metrics().text().to_owned();
+    // The cache before the reload and the one after it have one row.
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("coredns_cache_entries{"));
+    assert_eq!(rows.count(), 2, "{text}");
     let line = text
         .lines()
         .find(|line| line.starts_with("coredns_cache_misses_total{"));
