@@ -64,22 +64,33 @@ fn read_state(object: &Object<'_>, zones: &Zones) -> Result<Vec<(ServiceName, Se
     };
     let services = Object::read(services.get(), "services")?;
     let mut read = Vec::with_capacity(services.0.len());
-    let mut known = HashSet::with_capacity(services.0.len());
     for (key, value) in &services.0 {
-        let place = format!("services.{}", shown(key));
-        let name = zones
-            .read(key)
-            .map_err(|problem| BodyError(format!("{place}: {problem}")))?;
-        if !known.insert(name.fqdn.clone()) {
-            return Err(BodyError(format!(
-                "{place}: expected each service once, got {} again",
-                name.fqdn
-            )));
-        }
-        let service = read_service(&Object::read(value.get(), &place)?, &format!("{place}."))?;
+        let name = zones.read(key).map_err(|problem| BodyError(format!("services.{}: {problem}", shown(key))))?;
+        let service = Object::read(value.get(), "").and_then(|service| read_service(&service, ""));
+        // Most services are good: the place is put together for the others.
+        let service = match service {
+            Ok(service) => service,
+            Err(_) => {
+                let place = format!("services.{}", shown(key));
+                read_service(&Object::read(value.get(), &place)?, &format!("{place}."))?
+            }
+        };
         read.push((name, service));
     }
+    once_each(&read)?;
     Ok(read)
+}
+
+/// Short and full names can be the same.
+fn once_each(services: &[(ServiceName, Service)]) -> Result<(), BodyError> {
+    let mut known = HashSet::with_capacity_and_hasher(services.len(), ahash::RandomState::new());
+    match services.iter().find(|(name, _)| !known.insert(name.wire())) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let fqdn = name.fqdn();
+            Err(BodyError(format!("services.{fqdn}: expected each service once, got it again")))
+        }
+    }
 }
 
 fn read_service(object: &Object<'_>, place: &str) -> Result<Service, BodyError> {
@@ -455,7 +466,7 @@ mod tests {
         let names: Vec<_> = read
             .unwrap()
             .into_iter()
-            .map(|(name, service)| (name.fqdn, service.ttl))
+            .map(|(name, service)| (name.fqdn(), service.ttl))
             .collect();
         assert_eq!(
             names,
@@ -500,7 +511,7 @@ mod tests {
             (
                 "one name twice",
                 r#"{"services":{"a":{"type":"A","records":["10.0.0.1"]},"a.service.local":{"type":"A","records":["10.0.0.1"]}}}"#,
-                "services.a.service.local: expected each service once, got a.service.local again",
+                "services.a.service.local: expected each service once, got it again",
             ),
         ] {
             assert_eq!(

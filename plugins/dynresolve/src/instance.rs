@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::names::Zones;
-use crate::store::{Changed, Store, Total};
+use crate::names::{Zones, shown};
+use crate::store::{Changed, Store, Total, service_of};
 
 /// What a directive, its API and its link of the chain share.
 #[derive(Debug)]
@@ -230,11 +230,11 @@ impl Instances {
             };
             let snapshot = old.store().snapshot();
             store.continue_serial(snapshot.serial);
-            for (fqdn, service) in snapshot.services {
+            for entry in snapshot.services {
                 // Names of this zone that lie in it still.
-                let name = instance.zones.read(&fqdn).ok();
-                let name = name.filter(|name| instance.zones.get(name.zone) == zone && name.fqdn == fqdn);
-                services.extend(name.map(|name| (name, service)));
+                let name = instance.zones.read(&shown(entry.name())).ok();
+                let name = name.filter(|name| instance.zones.get(name.zone) == zone && name.wire() == entry.name());
+                services.extend(name.zip(service_of(&entry)));
             }
         }
         store.replace(&services);

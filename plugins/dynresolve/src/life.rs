@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::tls::Certificate;
 
 /// Threads beside that of the API, for files and for what takes long.
-const BLOCKING_THREADS: usize = 4;
+const BLOCKING_THREADS: usize = 2;
 
 /// Starts and stops an instance.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use catena_core::message::name::presentation;
 use catena_core::message::{QName, Zone};
 
 /// Longest name as text, without the dot at its end.
@@ -19,12 +20,35 @@ pub(crate) struct Zones {
 /// The full name of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceName {
-    /// The name.
-    pub(crate) qname: QName,
-    /// The same as text, without the dot at its end.
-    pub(crate) fqdn: String,
+    /// The name in wire form. There can be very many, so it takes no more room than it needs.
+    wire: Box<[u8]>,
     /// The place of its zone among the instance's.
     pub(crate) zone: usize,
+}
+
+impl ServiceName {
+    /// The name in wire form.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// The name as the server's other parts know names.
+    pub(crate) fn qname(&self) -> QName {
+        // It was put together of whole labels.
+        QName::from_wire(&self.wire).unwrap_or_default()
+    }
+
+    /// The name as text, without the dot at its end.
+    pub(crate) fn fqdn(&self) -> String {
+        shown(&self.wire)
+    }
+}
+
+/// A name in wire form as text, without the dot at its end.
+pub(crate) fn shown(wire: &[u8]) -> String {
+    let mut text = presentation(wire).to_string();
+    text.pop();
+    text
 }
 
 /// Why a text is no name of a service.
@@ -93,42 +117,36 @@ impl Zones {
 
     /// Reads a short or full name.
     pub(crate) fn read(&self, text: &str) -> Result<ServiceName, NameProblem> {
-        let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let full = match self.fitting(&text) {
-            Some(_) => text,
-            None => {
-                let first = suffix(&self.zones[0]);
-                format!("{text}.{first}")
-            }
-        };
-        let zone = self.fitting(&full).ok_or(NameProblem::Label)?;
-        let apex = suffix(&self.zones[zone]);
-        if full == apex && !apex.is_empty() {
+        let mut name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        if self.fitting(&name).is_none() {
+            name.push('.');
+            name.push_str(suffix(&self.zones[0]));
+        }
+        let zone = self.fitting(&name).ok_or(NameProblem::Label)?;
+        let (apex, zone_wire) = (suffix(&self.zones[zone]), self.zones[zone].as_wire());
+        if name == apex && !apex.is_empty() {
             return Err(NameProblem::Apex);
         }
         let below = if apex.is_empty() {
-            &full[..]
+            &name[..]
         } else {
-            &full[..full.len() - apex.len() - 1]
+            &name[..name.len() - apex.len() - 1]
         };
-        if !below.split('.').all(is_label) {
-            return Err(NameProblem::Label);
-        }
-        if full.len() > MAX_NAME_LEN {
-            return Err(NameProblem::Long);
-        }
-        let mut wire = Vec::with_capacity(full.len() + 2);
+        let mut wire = Vec::with_capacity(below.len() + 1 + zone_wire.len());
         for label in below.split('.') {
+            if !is_label(label) {
+                return Err(NameProblem::Label);
+            }
             wire.push(label.len() as u8);
             wire.extend_from_slice(label.as_bytes());
         }
-        wire.extend_from_slice(self.zones[zone].as_wire());
-        let qname = QName::from_wire(&wire).map_err(|_| NameProblem::Long)?;
-        Ok(ServiceName {
-            qname,
-            fqdn: full,
-            zone,
-        })
+        wire.extend_from_slice(zone_wire);
+        // The text has a byte less than the wire form before the root, and escapes in the zone's own labels.
+        if name.len() > MAX_NAME_LEN || wire.len() > MAX_NAME_LEN + 2 {
+            return Err(NameProblem::Long);
+        }
+        let wire = wire.into_boxed_slice();
+        Ok(ServiceName { wire, zone })
     }
 
     /// The shortest form of a full name that [`Zones::read`] takes for it.
@@ -277,8 +295,8 @@ mod tests {
             let name = zones
                 .read(text)
                 .unwrap_or_else(|problem| panic!("case {case}: {problem}"));
-            assert_eq!((name.fqdn.as_str(), name.zone), (fqdn, zone), "case {case}");
-            assert_eq!(name.qname.to_string(), format!("{fqdn}."), "case {case}");
+            assert_eq!((name.fqdn().as_str(), name.zone), (fqdn, zone), "case {case}");
+            assert_eq!(name.qname().to_string(), format!("{fqdn}."), "case {case}");
             assert_eq!(zones.short(fqdn), short, "case {case}");
             assert_eq!(zones.read(short).unwrap(), name, "case {case}");
         }
@@ -292,7 +310,7 @@ mod tests {
         let label64 = "a".repeat(64);
         let fits = format!("{label63}.{label63}.{label63}.{}", "a".repeat(253 - 3 * 64 - 14));
         let beyond = format!("{fits}a");
-        assert_eq!(zones.read(&fits).unwrap().fqdn.len(), 253);
+        assert_eq!(zones.read(&fits).unwrap().fqdn().len(), 253);
         for (text, problem) in [
             ("", NameProblem::Label),
             (".", NameProblem::Label),

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,8 +76,8 @@ impl Keeper {
         let written = tokio::task::spawn_blocking(move || {
             let _only_one = disk.lock();
             let snapshot = store.snapshot();
-            let text = render::kept(store.zones(), &snapshot);
-            replace(&path, text.as_bytes()).map(|()| snapshot.version)
+            replace(&path, |out| render::kept(out, store.zones(), &snapshot))?;
+            Ok(snapshot.version)
         });
         match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
             Ok(version) => {
@@ -99,21 +99,17 @@ impl Keeper {
 }
 
 /// Puts a file in the place of another in one go.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let beside = with_ending(path, ".tmp");
     // Left over from a process that was killed; also, nobody shall have put a link there.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    drop(file);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut out = BufWriter::new(file);
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&beside, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ahash::RandomState;
 use arc_swap::{ArcSwap, Guard};
 use catena_core::message::QName;
-use catena_core::message::name::presentation;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -69,8 +69,8 @@ pub(crate) struct Snapshot {
     pub(crate) version: u64,
     /// The SOA record's serial then.
     pub(crate) serial: u32,
-    /// Full names, without the dot at their end, and services, sorted by what the API calls them.
-    pub(crate) services: Vec<(String, Service)>,
+    /// The services, in the order of their names in wire form.
+    pub(crate) services: Vec<Arc<Entry>>,
 }
 
 impl Store {
@@ -126,7 +126,7 @@ impl Store {
 
     /// A service.
     pub(crate) fn get(&self, name: &ServiceName) -> Option<Service> {
-        service_of(&*self.table().get(name.qname.as_wire())?)
+        service_of(&*self.table().get(name.wire())?)
     }
 
     /// All services.
@@ -135,18 +135,10 @@ impl Store {
         let (version, serial) = (*self.version.borrow(), self.serial());
         let entries = self.table().entries();
         drop(totals);
-        let shown = |entry: &Arc<Entry>| {
-            let mut name = presentation(entry.name()).to_string();
-            name.pop();
-            service_of(entry).map(|service| (name, service))
-        };
-        let mut services: Vec<_> = entries.iter().filter_map(shown).collect();
-        services.sort_unstable_by(|(one, _), (other, _)| self.zones.short(one).cmp(self.zones.short(other)));
-        Snapshot {
-            version,
-            serial,
-            services,
-        }
+        let mut services = entries;
+        services.retain(|entry| entry.is_service());
+        services.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        Snapshot { version, serial, services }
     }
 
     /// Adds or replaces a service.
@@ -210,7 +202,7 @@ impl Store {
 
     fn build(&self, services: &[(ServiceName, Service)]) -> (Table, Vec<Total>) {
         let mut totals = vec![Total::default(); self.zones.len()];
-        let mut below: HashMap<&[u8], u32> = HashMap::new();
+        let mut below: HashMap<&[u8], u32, RandomState> = HashMap::default();
         for (name, service) in services {
             totals[name.zone].services += 1;
             totals[name.zone].records += service.records.len();
@@ -218,23 +210,22 @@ impl Store {
                 *below.entry(ancestor).or_default() += 1;
             }
         }
-        let mut entries = Vec::with_capacity(services.len() + below.len());
-        for (name, service) in services {
-            let below = below.remove(name.qname.as_wire()).unwrap_or(0);
-            entries.push(entry_of(name.qname.as_wire(), service, below));
-        }
-        entries.extend(
-            below
-                .into_iter()
-                .map(|(name, below)| Entry::new(name, [], 0, below)),
-        );
-        (Table::new(entries), totals)
+        let of_services: HashMap<&[u8], u32> = services
+            .iter()
+            .filter_map(|(name, _)| below.remove_entry(name.wire()))
+            .collect();
+        let entries = services.iter().map(|(name, service)| {
+            let below = of_services.get(name.wire()).copied().unwrap_or(0);
+            entry_of(name.wire(), service, below)
+        });
+        let on_the_way = below.iter().map(|(name, below)| Entry::new(name, [], 0, *below));
+        (Table::new(entries.chain(on_the_way)), totals)
     }
 
     /// Writes one name; the lock on the totals is held.
     fn set(&self, totals: &mut [Total], name: &ServiceName, service: Option<&Service>) {
         let table = self.table.load();
-        let wire = name.qname.as_wire();
+        let wire = name.wire();
         let old = table.get(wire);
         let below = old.as_ref().map_or(0, |entry| entry.below());
         let had = old.as_ref().map_or(0, |entry| entry.records().count());
@@ -275,10 +266,13 @@ impl Store {
     /// The names between a service and its zone.
     fn ancestors<'a>(&self, name: &'a ServiceName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let apex = self.zones.get(name.zone).as_wire().len();
-        name.qname
-            .suffixes()
-            .skip(1)
-            .take_while(move |suffix| suffix.len() > apex)
+        let mut rest = Some(name.wire());
+        std::iter::from_fn(move || {
+            let name = rest?;
+            rest = name.get(usize::from(*name.first()?) + 1..);
+            rest
+        })
+        .take_while(move |suffix| suffix.len() > apex)
     }
 }
 
@@ -287,7 +281,7 @@ fn entry_of(wire: &[u8], service: &Service, below: u32) -> Entry {
     Entry::new(wire, records, service.ttl, below)
 }
 
-fn service_of(entry: &Entry) -> Option<Service> {
+pub(crate) fn service_of(entry: &Entry) -> Option<Service> {
     entry.is_service().then(|| Service {
         records: entry.records().map(Ipv4Addr::from).collect(),
         ttl: entry.ttl(),
@@ -488,7 +482,7 @@ mod tests {
                     while !done.load(Ordering::Relaxed) {
                         let table = store.table();
                         let octet =
-                            |name: &ServiceName| table.get(name.qname.as_wire()).unwrap().addresses()[3];
+                            |name: &ServiceName| table.get(name.wire()).unwrap().addresses()[3];
                         let first = octet(&names[0]);
                         assert!(names.iter().all(|name| octet(name) == first));
                     }

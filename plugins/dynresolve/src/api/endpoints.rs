@@ -1,8 +1,9 @@
 //! What each path does.
 
+use std::error::Error;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -69,7 +70,7 @@ pub(super) async fn service(
             let found = api.instance.store().get(&name);
             found
                 .map(|service| shown(&api, &name, &service))
-                .ok_or_else(|| Refusal::no_service(&name.fqdn))
+                .ok_or_else(|| Refusal::no_service(&name.fqdn()))
         }
         Method::PUT => {
             take_write(&api)?;
@@ -77,7 +78,7 @@ pub(super) async fn service(
             let body = read_body(&api, &headers, body, MAX_BODY).await;
             let put = body.and_then(|body| Ok(body::service(&body)?)).map(|service| {
                 api.instance.store().put(&name, &service);
-                api.instance.wrote(&Changed::Names(vec![name.qname.clone()]));
+                api.instance.wrote(&Changed::Names(vec![name.qname()]));
                 (shown(&api, &name, &service), service.records)
             });
             Ok(about(&name, put))
@@ -86,10 +87,10 @@ pub(super) async fn service(
             take_write(&api)?;
             let name = read_name(&api, name)?;
             let deleted = if api.instance.store().delete(&name) {
-                api.instance.wrote(&Changed::Names(vec![name.qname.clone()]));
+                api.instance.wrote(&Changed::Names(vec![name.qname()]));
                 Ok((StatusCode::NO_CONTENT.into_response(), Vec::new()))
             } else {
-                Err(Refusal::no_service(&name.fqdn))
+                Err(Refusal::no_service(&name.fqdn()))
             };
             Ok(about(&name, deleted))
         }
@@ -121,12 +122,12 @@ pub(super) async fn records(
             shown(&api, &name, &service)
         } else {
             match store.remove(&name, &given.records) {
-                Removed::Missing => return Err(Refusal::no_service(&name.fqdn)),
+                Removed::Missing => return Err(Refusal::no_service(&name.fqdn())),
                 Removed::Left(service) => shown(&api, &name, &service),
                 Removed::Deleted => StatusCode::NO_CONTENT.into_response(),
             }
         };
-        api.instance.wrote(&Changed::Names(vec![name.qname.clone()]));
+        api.instance.wrote(&Changed::Names(vec![name.qname()]));
         Ok((response, given.records))
     });
     Ok(about(&name, written))
@@ -149,6 +150,7 @@ pub(super) async fn state(
         let api = Arc::clone(&api);
         move || -> Result<(usize, Changed), Refusal> {
             let services = body::state(&body, &api.instance.zones)?;
+            drop(body);
             Ok((services.len(), api.instance.store().replace(&services)))
         }
     };
@@ -178,7 +180,7 @@ fn read_name(api: &Api, name: Name) -> Result<ServiceName, Refusal> {
 }
 
 /// The body, if it comes in time and is no larger than it may be.
-async fn read_body(api: &Api, headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Refusal> {
+async fn read_body(api: &Api, headers: &HeaderMap, body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
     let announced = headers
         .get(axum::http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
@@ -188,12 +190,25 @@ async fn read_body(api: &Api, headers: &HeaderMap, body: Body, most: usize) -> R
     {
         return Err(Refusal::too_large(most));
     }
-    match timeout(api.limits.body, Limited::new(body, most).collect()).await {
+    let room = announced.and_then(|value| value.parse().ok()).unwrap_or(0);
+    match timeout(api.limits.body, gather(Limited::new(body, most), room)).await {
         Err(_) => Err(Refusal::timeout()),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Refusal::too_large(most)),
         Ok(Err(error)) => Err(Refusal::bad_request(format!("the body: {error}"))),
     }
+}
+
+/// Gathers a body in one piece, without a second copy of a large one. `room` is the length that was announced.
+async fn gather(mut body: Limited<Body>, room: usize) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    // What is announced need not come: large room is taken as it does.
+    let mut gathered = Vec::with_capacity(room.min(MAX_BODY));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            gathered.extend_from_slice(&data);
+        }
+    }
+    Ok(gathered)
 }
 
 fn shown(api: &Api, name: &ServiceName, service: &Service) -> Response {
@@ -208,7 +223,7 @@ fn shown(api: &Api, name: &ServiceName, service: &Service) -> Response {
 fn about(name: &ServiceName, written: Result<(Response, Vec<std::net::Ipv4Addr>), Refusal>) -> Response {
     let (mut response, records) = written.unwrap_or_else(|refusal| (refusal.into_response(), Vec::new()));
     response.extensions_mut().insert(Subject::Service {
-        fqdn: name.fqdn.clone(),
+        fqdn: name.fqdn(),
         records,
     });
     response
