@@ -95,6 +95,7 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                     sockets: block.settings.sockets,
                     timeouts: block.settings.timeouts,
                     other_classes: false,
+                    proxy: None,
                 });
                 merge(listener, block);
                 listener.sites.push(Site {
@@ -117,6 +118,9 @@ fn merge(listener: &mut PlannedListener, block: &BuiltBlock) {
     mine.idle = theirs.idle.or(mine.idle);
     mine.max_queries = theirs.max_queries.or(mine.max_queries);
     listener.other_classes |= block.other_classes;
+    if let Some(proxy) = &block.settings.proxy {
+        listener.proxy = Some(Arc::clone(proxy));
+    }
 }
 
 /// Whether a zone is a host name as RFC 1035, section 2.3.1 prefers it, or a reverse zone.

@@ -70,6 +70,8 @@ pub struct PlannedListener {
     pub timeouts: crate::plugin::Timeouts,
     /// Queries of other classes than IN reach the plugins.
     pub other_classes: bool,
+    /// Reads the headers of proxies before the server.
+    pub proxy: Option<Arc<dyn crate::plugin::ProxyHeader>>,
 }
 
 impl PlannedListener {

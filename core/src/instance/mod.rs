@@ -407,6 +407,7 @@ fn table_of(
         timeouts: listener.timeouts,
         label: listener.address.to_string().into(),
         observers: observers.to_vec(),
+        proxy: listener.proxy.clone(),
         generation: Arc::clone(generation),
     })
 }

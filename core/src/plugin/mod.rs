@@ -84,7 +84,9 @@ pub use services::{
     Autopath, CachePurge, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent,
     TapKind, Transferer,
 };
-pub use settings::{BlockSettings, ListenHost, Timeouts, ViewFilter};
+pub use settings::{
+    BlockSettings, ListenHost, Proxied, ProxiedConnection, ProxyHeader, Timeouts, ViewFilter,
+};
 pub use setup::{BlockInfo, Definition, Setup, once};
 pub use shared::{Handover, Shared};
 

@@ -1,6 +1,7 @@
 //! What plugins of a block tell the server about the block: settings that are no link of the chain.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub struct BlockSettings {
     pub sockets: Option<usize>,
     /// Conditions that all must hold for a query to be served by this block (`view`).
     pub filters: Vec<Arc<dyn ViewFilter>>,
+    /// Reads what a proxy puts before a client's own bytes (`proxyproto`); of several blocks on a listener the last
+    /// one's counts.
+    pub proxy: Option<Arc<dyn ProxyHeader>>,
 }
 
 /// An address that `bind` names, and where it does.
@@ -65,5 +69,45 @@ pub trait ViewFilter: Send + Sync + 'static {
 impl fmt::Debug for dyn ViewFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "view {}", self.view_name())
+    }
+}
+
+/// Reads the header in which a proxy before the server tells whom it speaks for.
+pub trait ProxyHeader: Send + Sync + 'static {
+    /// Looks for a header at the start of a datagram that came from `from`; `None` if it is to be dropped.
+    fn datagram(&self, bytes: &[u8], from: SocketAddr) -> Option<Proxied>;
+    /// Looks for a header at the start of a connection from `from`, before anything else is read.
+    fn connection(&self, bytes: &[u8], from: SocketAddr) -> ProxiedConnection;
+}
+
+/// A datagram behind its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// How long the header is; the message begins there.
+    pub header: usize,
+    /// The client. Answers still go to where the datagram came from.
+    pub client: SocketAddr,
+}
+
+/// What the first bytes of a connection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a listener must know all that can come")]
+pub enum ProxiedConnection {
+    /// The beginning of a header: more is needed.
+    More,
+    /// Messages begin behind the header, if there is one.
+    Begins {
+        /// How long the header is.
+        header: usize,
+        /// The client and the address that it asked, where the header says so.
+        ends: Option<(SocketAddr, SocketAddr)>,
+    },
+    /// To be closed.
+    Refused,
+}
+
+impl fmt::Debug for dyn ProxyHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyHeader")
     }
 }

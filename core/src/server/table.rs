@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::message::{Request, Zone};
-use crate::plugin::{Chain, ServerObserver, Services, Timeouts, ViewFilter};
+use crate::plugin::{Chain, ProxyHeader, ServerObserver, Services, Timeouts, ViewFilter};
 
 use super::generation::Generation;
 
@@ -50,6 +50,7 @@ pub struct Table {
     /// The listener as metrics name it, such as `dns://:53`.
     label: Arc<str>,
     observers: Vec<Arc<dyn ServerObserver>>,
+    proxy: Option<Arc<dyn ProxyHeader>>,
     /// Held until the last query of this table is answered.
     _generation: Arc<Generation>,
 }
@@ -76,6 +77,7 @@ pub(crate) struct TableParts {
     pub(crate) timeouts: Timeouts,
     pub(crate) label: Arc<str>,
     pub(crate) observers: Vec<Arc<dyn ServerObserver>>,
+    pub(crate) proxy: Option<Arc<dyn ProxyHeader>>,
     pub(crate) generation: Arc<Generation>,
 }
 
@@ -99,6 +101,7 @@ impl Table {
             timeouts: parts.timeouts,
             label: parts.label,
             observers: parts.observers,
+            proxy: parts.proxy,
             _generation: parts.generation,
         }
     }
@@ -131,6 +134,12 @@ impl Table {
     #[must_use]
     pub fn observers(&self) -> &[Arc<dyn ServerObserver>] {
         &self.observers
+    }
+
+    /// What reads the headers of proxies, where there may be any.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Arc<dyn ProxyHeader>> {
+        self.proxy.as_ref()
     }
 
     /// The site for a query: that of the longest zone which holds the name and whose views accept the query. DS
@@ -231,6 +240,7 @@ mod tests {
             timeouts: Timeouts::default(),
             label: "dns://:53".into(),
             observers: Vec::new(),
+            proxy: None,
             generation: Generation::new().0,
         })
     }

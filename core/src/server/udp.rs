@@ -101,10 +101,18 @@ impl UdpPort {
         let now = Instant::now();
         for datagram in self.received.iter() {
             let Some(peer) = datagram.source else { continue };
+            let (mut bytes, mut client) = (datagram.bytes, peer);
+            if let Some(proxy) = self.table.proxy() {
+                let Some(proxied) = proxy.datagram(bytes, peer) else {
+                    continue;
+                };
+                bytes = bytes.get(proxied.header..).unwrap_or_default();
+                client = proxied.client;
+            }
             let arrival = Arrival {
-                bytes: datagram.bytes,
+                bytes,
                 transport: Transport::Udp,
-                peer,
+                peer: client,
                 local: at(self.local, datagram.local),
                 received: now,
             };
