@@ -11,6 +11,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_root::PLUGIN,
     catena_plugin_metadata::PLUGIN,
     catena_plugin_cancel::PLUGIN,
+    catena_plugin_proxyproto::PLUGIN,
     catena_plugin_timeouts::PLUGIN,
     catena_plugin_multisocket::PLUGIN,
     catena_plugin_reload::PLUGIN,
