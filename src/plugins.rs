@@ -39,6 +39,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_erratic::PLUGIN,
     catena_plugin_whoami::PLUGIN,
     catena_plugin_on::PLUGIN,
+    catena_plugin_view::PLUGIN,
 ];
 
 /// All names in their order, those too that this version does not have yet: a Corefile that names such a plugin gets

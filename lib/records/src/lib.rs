@@ -2,6 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod fields;
 mod names;
+mod record;
+mod svcb;
+#[cfg(test)]
+mod tests;
 
 pub use names::{class_code, class_name, type_code};
+pub use record::{DEFAULT_TTL, RecordError, TextRecord};
