@@ -33,7 +33,7 @@ fn condition(option: &Directive) -> Result<Expr, ConfigError> {
             end += word.as_str().chars().count() + 1;
             place <= end
         });
-        let word = word.or(option.args().last());
+        let word = word.or_else(|| option.args().last());
         let message = format!("cannot use the expression: {message}");
         let error = word.map_or_else(
             || option.error(message.clone()),
