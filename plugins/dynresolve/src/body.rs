@@ -65,7 +65,9 @@ fn read_state(object: &Object<'_>, zones: &Zones) -> Result<Vec<(ServiceName, Se
     let services = Object::read(services.get(), "services")?;
     let mut read = Vec::with_capacity(services.0.len());
     for (key, value) in &services.0 {
-        let name = zones.read(key).map_err(|problem| BodyError(format!("services.{}: {problem}", shown(key))))?;
+        let name = zones
+            .read(key)
+            .map_err(|problem| BodyError(format!("services.{}: {problem}", shown(key))))?;
         let service = Object::read(value.get(), "").and_then(|service| read_service(&service, ""));
         // Most services are good: the place is put together for the others.
         let service = match service {
@@ -88,7 +90,9 @@ fn once_each(services: &[(ServiceName, Service)]) -> Result<(), BodyError> {
         None => Ok(()),
         Some((name, _)) => {
             let fqdn = name.fqdn();
-            Err(BodyError(format!("services.{fqdn}: expected each service once, got it again")))
+            Err(BodyError(format!(
+                "services.{fqdn}: expected each service once, got it again"
+            )))
         }
     }
 }

@@ -179,6 +179,14 @@ impl Plugin for Dynresolve {
             return Ok(self.deny(request, zone, place));
         }
         let outcome = next.run(request).await;
+        // An upstream takes its time. What was registered meanwhile must not be denied, and remembered so by a cache.
+        let place = self.place(request, zone);
+        if place == Place::Service
+            && request.qtype_code() == A
+            && let Some(outcome) = self.address(request, zone)
+        {
+            return Ok(outcome);
+        }
         if is_unanswered(&outcome, place) {
             return Ok(self.deny(request, zone, place));
         }

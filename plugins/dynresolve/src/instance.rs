@@ -233,7 +233,8 @@ impl Instances {
             for entry in snapshot.services {
                 // Names of this zone that lie in it still.
                 let name = instance.zones.read(&shown(entry.name())).ok();
-                let name = name.filter(|name| instance.zones.get(name.zone) == zone && name.wire() == entry.name());
+                let name =
+                    name.filter(|name| instance.zones.get(name.zone) == zone && name.wire() == entry.name());
                 services.extend(name.zip(service_of(&entry)));
             }
         }

@@ -45,7 +45,10 @@ pub(crate) fn services(zones: &Zones, snapshot: &Snapshot, default_ttl: u32) -> 
 /// The file with the state: what a `PUT` of all services takes, with the TTLs as they were given.
 pub(crate) fn kept(out: &mut impl io::Write, zones: &Zones, snapshot: &Snapshot) -> io::Result<()> {
     let (zone, serial) = (quoted(zones.first_shown()), snapshot.serial);
-    write!(out, "{{\"version\":{VERSION},\"zone\":{zone},\"serial\":{serial},\"services\":{{")?;
+    write!(
+        out,
+        "{{\"version\":{VERSION},\"zone\":{zone},\"serial\":{serial},\"services\":{{"
+    )?;
     let mut text = String::new();
     for (place, entry) in snapshot.services.iter().enumerate() {
         text.clear();
@@ -72,7 +75,11 @@ fn member(out: &mut String, place: usize, name: &str, entry: &Entry, default_ttl
     }
     out.push_str(&quoted(name));
     out.push_str(":{");
-    let ttl = if entry.ttl() == 0 { default_ttl } else { entry.ttl() };
+    let ttl = if entry.ttl() == 0 {
+        default_ttl
+    } else {
+        entry.ttl()
+    };
     fields(out, entry.records().map(Ipv4Addr::from), ttl);
     out.push('}');
 }

@@ -138,7 +138,11 @@ impl Store {
         let mut services = entries;
         services.retain(|entry| entry.is_service());
         services.sort_unstable_by(|one, other| one.name().cmp(other.name()));
-        Snapshot { version, serial, services }
+        Snapshot {
+            version,
+            serial,
+            services,
+        }
     }
 
     /// Adds or replaces a service.
@@ -481,8 +485,7 @@ mod tests {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
                         let table = store.table();
-                        let octet =
-                            |name: &ServiceName| table.get(name.wire()).unwrap().addresses()[3];
+                        let octet = |name: &ServiceName| table.get(name.wire()).unwrap().addresses()[3];
                         let first = octet(&names[0]);
                         assert!(names.iter().all(|name| octet(name) == first));
                     }

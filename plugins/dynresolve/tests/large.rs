@@ -13,7 +13,10 @@ const SERVICES: usize = 100_000;
 /// Memory of this process now, in MiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("the status of this process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the resident memory");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("the resident memory");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib / 1024
 }
@@ -43,7 +46,11 @@ fn a_hundred_thousand_services_take_less_than_100_mib_and_a_second() {
     for number in 0..SERVICES {
         let comma = if number == 0 { "" } else { "," };
         let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number as u32);
-        write!(body, "{comma}\"svc-{number:06}\":{{\"type\":\"A\",\"records\":[\"{ip}\"],\"ttl\":5}}").expect("a string");
+        write!(
+            body,
+            "{comma}\"svc-{number:06}\":{{\"type\":\"A\",\"records\":[\"{ip}\"],\"ttl\":5}}"
+        )
+        .expect("a string");
     }
     body.push_str("}}");
     let before = resident();
@@ -55,10 +62,16 @@ fn a_hundred_thousand_services_take_less_than_100_mib_and_a_second() {
         assert!(grown < 95, "{grown} MiB more than without services");
     }
     println!("{times:?}, {} MiB more", resident() - before);
-    server.ask("svc-099999.service.local. A").assert_answer(["svc-099999.service.local. 5 A 10.1.134.159"]);
+    server
+        .ask("svc-099999.service.local. A")
+        .assert_answer(["svc-099999.service.local. 5 A 10.1.134.159"]);
     let start = Instant::now();
     for number in 0..1000 {
-        put(port, &format!("/v1/services/svc-{:06}", number * 97), r#"{"type":"A","records":["192.0.2.1"]}"#);
+        put(
+            port,
+            &format!("/v1/services/svc-{:06}", number * 97),
+            r#"{"type":"A","records":["192.0.2.1"]}"#,
+        );
     }
     let written = start.elapsed();
     println!("1,000 writes on a connection each: {written:?}");

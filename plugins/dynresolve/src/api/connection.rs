@@ -286,7 +286,10 @@ impl Activity {
             };
             match left {
                 Some(Duration::ZERO) => return,
-                Some(left) => sleep(left).await,
+                Some(left) => {
+                    // A request begins another span of time.
+                    let _ = timeout(left, changed.changed()).await;
+                }
                 None => {
                     let _ = changed.changed().await;
                 }

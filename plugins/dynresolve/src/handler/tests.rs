@@ -202,6 +202,57 @@ async fn a_deleted_service_is_not_served_stale() {
     }
 }
 
+/// A plugin that denies every name, while a service is registered.
+struct Late(Arc<Instance>);
+
+#[async_trait]
+impl Plugin for Late {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+
+    async fn serve_dns(&self, _: &mut Request, _: Next<'_>) -> Result<Outcome, PluginError> {
+        let name = self.0.zones.read("late").unwrap();
+        self.0.store().put(
+            &name,
+            &Service {
+                records: vec![Ipv4Addr::new(192, 0, 2, 7)],
+                ttl: 0,
+            },
+        );
+        Ok(Outcome::Status(Rcode::NXDOMAIN))
+    }
+}
+
+const LATE: Definition = Definition::new("late", |setup| {
+    let instance = setup.shared::<Made>().0.lock().clone();
+    instance
+        .into_iter()
+        .for_each(|instance| setup.add(Late(instance)));
+    Ok(())
+});
+
+#[tokio::test]
+async fn a_service_that_is_registered_while_the_query_is_upstream_is_answered() {
+    let text = "dynresolve {\n api listen 127.0.0.1:8080\n api token x\n}\nlate";
+    for (name, qtype, rcode, answers) in [
+        ("late.service.local.", A, Rcode::NOERROR, 1),
+        ("late.service.local.", 28, Rcode::NOERROR, 0),
+        ("other.service.local.", A, Rcode::NXDOMAIN, 0),
+    ] {
+        let block = set_up(&[FAULTY, LATE], text).unwrap();
+        let mut request = QueryBuilder::new(name, qtype).unwrap().to_request().unwrap();
+        let outcome = block.ask(&mut request).await.unwrap();
+        assert_eq!(outcome.rcode(), Some(rcode), "{name} {qtype}");
+        let count = if let Outcome::Reply(response) = outcome {
+            response.answer_count()
+        } else {
+            0
+        };
+        assert_eq!(count, answers, "{name} {qtype}");
+    }
+}
+
 #[tokio::test]
 async fn records_take_turns_by_service() {
     let tested = Tested::new("cache 1h", "");
