@@ -201,11 +201,7 @@ impl Local {
     fn tidy(&mut self, upstream: usize, now: Instant) -> Option<Instant> {
         let options = &self.shared.options;
         let pool = &mut self.pools[upstream];
-        let was_open = pool.udp.is_open();
         let udp = pool.udp.tidy(now, options);
-        if was_open && !pool.udp.is_open() {
-            self.shared.upstreams[upstream].pool_closed();
-        }
         [udp, pool.tcp.tidy(now, options)].into_iter().flatten().min()
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::error::Protocol;
 use crate::group::{Observer, Options, Target};
 use crate::probe;
 
@@ -31,8 +32,10 @@ pub(crate) struct Upstream {
     tried: AtomicU64,
     /// When any worker last heard of it, to some milliseconds; 0 for never.
     heard: AtomicU64,
-    /// Pools of UDP sockets that are open to it, over all workers.
-    open_pools: AtomicU32,
+    /// The server's sockets, seen as one.
+    datagrams: Path,
+    /// The server's connections, seen as one.
+    stream: Path,
     probing: Mutex<Option<AbortHandle>>,
     glancing: AtomicBool,
 }
@@ -115,6 +118,39 @@ impl Shared {
         if now > heard.load(Ordering::Relaxed) + HEARD_STEP {
             heard.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a query goes out at `now`. Says whether the server, be it in another worker, had a socket or connection
+    /// already that was neither idle for too long nor too old; `lost` if the one at hand just broke.
+    pub(crate) fn use_path(
+        &self,
+        (upstream, protocol): (usize, Protocol),
+        now: Instant,
+        options: &Options,
+        lost: bool,
+    ) -> bool {
+        let path = self.upstreams[upstream].path(protocol);
+        let at = self.millis(now);
+        let made = path.made.load(Ordering::Relaxed);
+        let used = path.used.load(Ordering::Relaxed);
+        // Seldom enough that workers do not take the cache line from each other at each query.
+        if at > used + HEARD_STEP {
+            path.used.store(at, Ordering::Relaxed);
+        }
+        let within = |time: Duration, since: u64| u128::from(at.saturating_sub(since)) <= time.as_millis();
+        let had = !lost
+            && made != 0
+            && within(options.expire, used)
+            && options.max_age.is_none_or(|max| within(max, made));
+        if !had {
+            path.made.store(at, Ordering::Relaxed);
+        }
+        had
+    }
+
+    /// Notes that a connection ended by itself: the next one is new.
+    pub(crate) fn lose_stream(&self, upstream: usize) {
+        self.upstreams[upstream].stream.made.store(0, Ordering::Relaxed);
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -213,7 +249,23 @@ impl Shared {
     }
 }
 
+/// Sockets or connections of all workers to one upstream, seen as one; times in milliseconds since `epoch`.
+#[derive(Debug, Default)]
+struct Path {
+    /// When it was made; 0 for not at all.
+    made: AtomicU64,
+    /// When it was last used, to some milliseconds.
+    used: AtomicU64,
+}
+
 impl Upstream {
+    fn path(&self, protocol: Protocol) -> &Path {
+        match protocol {
+            Protocol::Udp => &self.datagrams,
+            Protocol::Tcp => &self.stream,
+        }
+    }
+
     fn new(target: Target) -> Self {
         Self {
             target,
@@ -222,25 +274,11 @@ impl Upstream {
             silences: AtomicU32::new(0),
             tried: AtomicU64::new(0),
             heard: AtomicU64::new(0),
-            open_pools: AtomicU32::new(0),
+            datagrams: Path::default(),
+            stream: Path::default(),
             probing: Mutex::new(None),
             glancing: AtomicBool::new(false),
         }
-    }
-
-    /// A worker opened its sockets.
-    pub(crate) fn pool_opened(&self) {
-        self.open_pools.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A worker closed its sockets.
-    pub(crate) fn pool_closed(&self) {
-        self.open_pools.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether a worker beside the one that asks has sockets open.
-    pub(crate) fn is_pool_open_elsewhere(&self) -> bool {
-        self.open_pools.load(Ordering::Relaxed) > 1
     }
 
     fn put_on_trial(&self) {

@@ -311,10 +311,7 @@ impl Local {
     /// Closes everything. The queries that wait are given up.
     pub(crate) fn close(&mut self) {
         self.clock.stop();
-        for (pool, state) in self.pools.iter_mut().zip(&self.shared.upstreams) {
-            if pool.udp.is_open() {
-                state.pool_closed();
-            }
+        for pool in &mut self.pools {
             pool.udp = Sockets::default();
             pool.tcp = Connections::default();
         }

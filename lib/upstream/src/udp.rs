@@ -85,8 +85,8 @@ pub(crate) enum Addressee {
 }
 
 impl Sockets {
-    /// Says whether the pool was open, and makes it ready for use: too old sockets go.
-    pub(crate) fn touch(&mut self, now: Instant, options: &Options) -> bool {
+    /// Makes the pool ready for use: too old sockets go.
+    pub(crate) fn touch(&mut self, now: Instant, options: &Options) {
         let idle = self
             .used
             .is_none_or(|used| now.saturating_duration_since(used) > options.expire);
@@ -99,7 +99,6 @@ impl Sockets {
             self.opened = Some(now);
         }
         self.used = Some(now);
-        was_open
     }
 
     /// One of the sockets, by lot; the second value is set if it was opened for that.

@@ -31,9 +31,14 @@ impl Local {
         let upstream = slot.upstream;
         let pool = &mut self.pools[upstream];
         let chosen = pool.tcp.choose(now, &self.shared.options, fresh_only);
+        // Workers have connections of their own; what counts is whether the server talks to the upstream already.
+        let had = self
+            .shared
+            .use_path((upstream, Protocol::Tcp), now, &self.shared.options, fresh_only);
+        let kept = matches!(chosen, Chosen::Kept(_));
         self.shared
             .observer
-            .connection(upstream, Protocol::Tcp, matches!(chosen, Chosen::Kept(_)));
+            .connection(upstream, Protocol::Tcp, kept || had);
         let index = match chosen {
             Chosen::Kept(index) => {
                 pool.tcp.mark_kept(index);
@@ -120,6 +125,7 @@ impl Local {
         if pool.tcp.with_key(index, key).is_none() {
             return;
         }
+        local.shared.lose_stream(upstream);
         let again = !matches!(end, End::Dial(_)) && pool.tcp.is_kept(index);
         let waiting = pool.tcp.slots_of(index);
         let route = local.route(upstream, Protocol::Tcp, Way::Tcp(index));

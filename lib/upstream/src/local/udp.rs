@@ -69,17 +69,12 @@ impl Local {
         let options = &self.shared.options;
         let state = &self.shared.upstreams[upstream];
         let pool = &mut self.pools[upstream];
-        let was_counted = pool.udp.is_open();
-        let was_open = pool.udp.touch(now, options);
-        if !was_counted {
-            state.pool_opened();
-        }
+        pool.udp.touch(now, options);
         // Another worker's sockets are as good: what counts is whether the server talks to the upstream already.
-        self.shared.observer.connection(
-            upstream,
-            Protocol::Udp,
-            was_open || state.is_pool_open_elsewhere(),
-        );
+        let had = self
+            .shared
+            .use_path((upstream, Protocol::Udp), now, options, false);
+        self.shared.observer.connection(upstream, Protocol::Udp, had);
         match pool.udp.choose(&state.target, options, now) {
             Ok((index, None)) => Ok(index),
             Ok((index, Some(Fresh { key, io, .. }))) => {
