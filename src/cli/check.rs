@@ -23,7 +23,9 @@ pub(super) fn run(flags: &Flags, registry: &Registry) -> ExitCode {
 
 fn plan(flags: &Flags, registry: &Registry) -> Result<Plan, String> {
     let source = super::source(flags).map_err(|error| error.to_string())?;
-    let corefile = source.load(registry, flags.port).map_err(|error| error.to_string())?;
+    let corefile = source
+        .load(registry, flags.port)
+        .map_err(|error| error.to_string())?;
     let (log, _lines) = LogSink::captured();
     let context = BuildContext {
         registry,

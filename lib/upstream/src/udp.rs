@@ -308,10 +308,6 @@ impl Sockets {
         Some(end)
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.opened.is_some()
-    }
-
     /// The address that a socket sends from.
     pub(crate) fn local_address(&self, index: u32) -> Option<SocketAddr> {
         self.get(index).and_then(|socket| socket.local)
