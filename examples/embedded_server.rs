@@ -66,11 +66,15 @@ async fn ask(port: u16) -> Result<String, Box<dyn Error>> {
     Ok(records.join("\n"))
 }
 
-/// A port that nobody uses now.
+/// A port that nobody uses now. It lies below those that the system gives to clients, any of which may be taken at the
+/// next moment.
 fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    let is_free = |port: &u16| {
+        std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+            && std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+    };
+    let port = (5300..5400).find(is_free);
+    port.ok_or_else(|| std::io::Error::other("ports 5300 to 5399 are all in use"))
 }
 
 #[cfg(test)]
