@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod controller;
 pub mod echo;
 pub mod forwarder;
 pub mod histogram;

@@ -158,7 +158,7 @@ mod tests {
 
     fn reply(queries: &Queries, id: u16, query: usize) -> Vec<u8> {
         let mut reply = Vec::new();
-        assert!(answer(queries.get(query), &mut reply));
+        assert!(answer(queries.get(query), 0, &mut reply));
         reply[..2].copy_from_slice(&id.to_be_bytes());
         reply
     }

@@ -18,7 +18,7 @@ const USAGE: &str = "\
 Measures DNS servers side by side, or plays a part in it.
 
   catena-bench run [OPTIONS]       measure, and print tables in markdown
-      --works LIST      of memory,forward,tcp,flood (default: all)
+      --works LIST      of memory,cache,forward,tcp,flood (default: all)
       --only LIST       only servers whose name holds one of these words; the echo always runs
       --rounds N        turns of each server (3)
       --seconds N       length of a turn (3)
@@ -38,7 +38,7 @@ Measures DNS servers side by side, or plays a part in it.
   catena-bench echo ADDRESS        the floor over UDP
   catena-bench echo-tcp ADDRESS    the floor over TCP
   catena-bench forwarder ADDRESS UPSTREAM   the floor of forwarding over UDP
-  catena-bench upstream ADDRESS    an upstream that answers everything with one address
+  catena-bench upstream ADDRESS    an upstream that answers everything with one address, TTL 0
 ";
 
 fn main() -> ExitCode {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             .and_then(|(at, upstream)| forwarder::udp(at, upstream).map_err(text)),
         Some("upstream") => args
             .address()
-            .and_then(|at| Upstream::new(at).and_then(|mut up| up.run()).map_err(text)),
+            .and_then(|at| Upstream::new(at, 0).and_then(|mut up| up.run()).map_err(text)),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -118,7 +118,8 @@ fn run_all(mut args: Args) -> Result<(), String> {
 
 fn work(name: &str) -> Result<Work, String> {
     let found = Work::ALL.into_iter().find(|work| work.name() == name);
-    found.ok_or_else(|| format!("--works: `{name}` is none of memory, forward, tcp, flood"))
+    let all = Work::ALL.map(Work::name).join(", ");
+    found.ok_or_else(|| format!("--works: `{name}` is none of {all}"))
 }
 
 fn load(mut args: Args) -> Result<(), String> {

@@ -22,6 +22,8 @@ pub enum Work {
     Memory,
     /// The same over TCP, with kept connections.
     Tcp,
+    /// Answer 1,000 names from the cache before the forwarding, over UDP.
+    Cache,
     /// Forward over UDP, nothing cached.
     Forward,
     /// Survive a million queries a second.
@@ -30,12 +32,13 @@ pub enum Work {
 
 impl Work {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 4] = [Self::Memory, Self::Forward, Self::Tcp, Self::Flood];
+    pub const ALL: [Self; 5] = [Self::Memory, Self::Cache, Self::Forward, Self::Tcp, Self::Flood];
 
     /// As the command line and the table call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Cache => "cache",
             Self::Tcp => "tcp",
             Self::Forward => "forward",
             Self::Flood => "flood",
@@ -49,6 +52,8 @@ pub struct Ground<'a> {
     pub dir: &'a Path,
     /// Where the server listens.
     pub address: SocketAddr,
+    /// Where its API or its metrics listen, if it has any.
+    pub http: SocketAddr,
     /// Where the upstream listens.
     pub upstream: SocketAddr,
     /// Names and addresses that the server knows.
@@ -86,6 +91,21 @@ impl Plan {
     }
 }
 
+/// How a server learns the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a closed list, of which the runner knows each"
+)]
+pub enum Learns {
+    /// By itself: from its files, or from the upstream.
+    Itself,
+    /// A controller puts them before the first query.
+    Told,
+    /// The same, and the controller goes on with so many writes a second.
+    Rewritten(u32),
+}
+
 /// One server with one configuration.
 pub struct Contender {
     /// As the table calls it.
@@ -94,6 +114,8 @@ pub struct Contender {
     pub program: PathBuf,
     /// What its answers must look like.
     pub expect: Expect,
+    /// How it learns the names.
+    pub learns: Learns,
     /// Makes its configuration.
     pub plan: fn(&Ground<'_>) -> Plan,
 }
@@ -127,6 +149,20 @@ pub fn contenders(work: Work, programs: &Programs) -> (Vec<Contender>, Vec<&'sta
                 installed("unbound"),
                 Expect::ANSWER,
                 others::unbound_local,
+            );
+        }
+        Work::Cache => {
+            found.add(
+                "dnsdist",
+                installed("dnsdist"),
+                Expect::ANSWER,
+                others::dnsdist_cache,
+            );
+            found.add(
+                "unbound",
+                installed("unbound"),
+                Expect::ANSWER,
+                others::unbound_cache,
             );
         }
         Work::Forward => {
@@ -169,6 +205,7 @@ impl Found {
                 label: name.to_owned(),
                 program,
                 expect,
+                learns: Learns::Itself,
                 plan,
             }),
             None => self.missing.push(name),
@@ -179,11 +216,16 @@ impl Found {
         let Some(program) = program else {
             return self.missing.push(name);
         };
-        for variant in corefile::variants(work) {
+        let own = match name {
+            "catena" => corefile::variants_of_catena(work),
+            _ => &[],
+        };
+        for variant in corefile::variants(work).iter().chain(own) {
             self.contenders.push(Contender {
                 label: format!("{name} {}", variant.label),
                 program: program.clone(),
                 expect: variant.expect,
+                learns: variant.learns,
                 plan: variant.plan,
             });
         }

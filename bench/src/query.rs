@@ -89,10 +89,10 @@ impl Queries {
     }
 }
 
-/// Writes the answer of a bare server to `query`: its question, one A record with TTL 0, and OPT if it had one.
+/// Writes the answer of a bare server to `query`: its question, one A record and OPT if it had one.
 ///
 /// Returns false, and writes nothing, when it is no query.
-pub fn answer(query: &[u8], answer: &mut Vec<u8>) -> bool {
+pub fn answer(query: &[u8], ttl: u32, answer: &mut Vec<u8>) -> bool {
     answer.clear();
     let Some(end) = question_end(query) else {
         return false;
@@ -106,24 +106,9 @@ pub fn answer(query: &[u8], answer: &mut Vec<u8>) -> bool {
     answer.extend_from_slice(&flags);
     answer.extend_from_slice(&[0, 1, 0, 1, 0, 0, 0, additional]);
     answer.extend_from_slice(&query[HEADER..end]);
-    answer.extend_from_slice(&[
-        0xc0,
-        HEADER as u8,
-        0,
-        TYPE_A,
-        0,
-        CLASS_IN,
-        0,
-        0,
-        0,
-        0,
-        0,
-        4,
-        192,
-        0,
-        2,
-        1,
-    ]);
+    answer.extend_from_slice(&[0xc0, HEADER as u8, 0, TYPE_A, 0, CLASS_IN]);
+    answer.extend_from_slice(&ttl.to_be_bytes());
+    answer.extend_from_slice(&[0, 4, 192, 0, 2, 1]);
     if additional == 1 {
         answer.extend_from_slice(&OPT);
     }
@@ -164,7 +149,7 @@ mod tests {
         for edns in [false, true] {
             let queries = Queries::new(["a.example.org", "b.example.org."], edns);
             let mut reply = Vec::new();
-            assert!(answer(queries.get(0), &mut reply));
+            assert!(answer(queries.get(0), 0, &mut reply));
             assert!(queries.accepts(0, &reply, Expect::ANSWER));
             assert!(!queries.accepts(1, &reply, Expect::ANSWER), "another question");
             assert!(
@@ -190,10 +175,10 @@ mod tests {
     fn what_is_no_query_gets_no_answer() {
         let queries = Queries::new(["a.example.org"], true);
         let (mut reply, mut again) = (Vec::new(), Vec::new());
-        assert!(answer(queries.get(0), &mut reply));
-        assert!(!answer(&reply, &mut again));
+        assert!(answer(queries.get(0), 0, &mut reply));
+        assert!(!answer(&reply, 0, &mut again));
         for cut in 0..28 {
-            assert!(!answer(&queries.get(0)[..cut], &mut again), "cut at {cut}");
+            assert!(!answer(&queries.get(0)[..cut], 0, &mut again), "cut at {cut}");
         }
     }
 }

@@ -127,10 +127,12 @@ impl Course<'_> {
     fn turn(&self, contender: &Contender) -> io::Result<Sample> {
         let dir = scratch_dir(&self.settings.scratch, self.work, &contender.label)?;
         let address = free_address()?;
+        let http = free_address()?;
         let upstream = free_address()?;
         let ground = Ground {
             dir: &dir,
             address,
+            http,
             upstream,
             hosts: self.hosts,
         };

@@ -1,4 +1,4 @@
-//! A fast, bare fake upstream: one A record with TTL 0 for whatever is asked.
+//! A fast, bare fake upstream: one A record for whatever is asked.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,6 +12,7 @@ use crate::query::answer;
 pub struct Upstream {
     /// Queries answered so far.
     pub answered: u64,
+    ttl: u32,
     socket: UdpSocket,
     received: RecvBatch,
     answers: SendBatch,
@@ -19,14 +20,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Listens on `address`.
+    /// Listens on `address`; what it answers has this TTL.
     ///
     /// # Errors
     ///
     /// The address cannot be bound.
-    pub fn new(address: SocketAddr) -> io::Result<Self> {
+    pub fn new(address: SocketAddr, ttl: u32) -> io::Result<Self> {
         Ok(Self {
             answered: 0,
+            ttl,
             socket: sockets::udp(address).map_err(io::Error::other)?,
             received: RecvBatch::with_slot_size(DEFAULT_SLOTS, 4096),
             answers: SendBatch::new(DEFAULT_SLOTS, Family::of(&address)),
@@ -56,7 +58,7 @@ impl Upstream {
         };
         for datagram in self.received.iter() {
             let Some(peer) = datagram.source else { continue };
-            if answer(datagram.bytes, &mut self.spare) {
+            if answer(datagram.bytes, self.ttl, &mut self.spare) {
                 self.answers.push(&self.spare, peer, datagram.local);
             }
         }

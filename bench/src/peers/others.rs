@@ -42,17 +42,21 @@ pub(super) fn unbound_local(ground: &Ground<'_>) -> Plan {
 }
 
 pub(super) fn unbound_forward(ground: &Ground<'_>) -> Plan {
+    // The upstream's TTL is 0; this keeps unbound from holding the answers all the same.
+    let own = "  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n";
+    unbound(ground, own, &forward_zone(ground))
+}
+
+pub(super) fn unbound_cache(ground: &Ground<'_>) -> Plan {
+    unbound(ground, "", &forward_zone(ground))
+}
+
+fn forward_zone(ground: &Ground<'_>) -> String {
     let upstream = ground.upstream;
-    let zones = format!(
+    format!(
         "forward-zone:\n  name: \".\"\n  forward-addr: {}@{}\n",
         upstream.ip(),
         upstream.port()
-    );
-    // The upstream's TTL is 0; this keeps unbound from holding the answers all the same.
-    unbound(
-        ground,
-        "  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n",
-        &zones,
     )
 }
 
@@ -69,10 +73,18 @@ fn unbound(ground: &Ground<'_>, own: &str, zones: &str) -> Plan {
 }
 
 pub(super) fn dnsdist(ground: &Ground<'_>) -> Plan {
-    // Without a packet cache, and without its look-up of security news.
+    dnsdist_with(ground, "")
+}
+
+pub(super) fn dnsdist_cache(ground: &Ground<'_>) -> Plan {
+    dnsdist_with(ground, "getPool(\"\"):setCache(newPacketCache(10000))\n")
+}
+
+fn dnsdist_with(ground: &Ground<'_>, own: &str) -> Plan {
+    // Without its look-up of security news.
     let text = format!(
         "setSecurityPollSuffix(\"\")\nsetACL({{\"0.0.0.0/0\"}})\nsetLocal(\"{}\")\nsetMaxUDPOutstanding(65535)\n\
-         newServer({{address=\"{}\", checkName=\"check.{ZONE}.\"}})\n",
+         newServer({{address=\"{}\", checkName=\"check.{ZONE}.\"}})\n{own}",
         ground.address, ground.upstream
     );
     let args = ["--supervised", "--disable-syslog", "-C"].map(str::to_owned);

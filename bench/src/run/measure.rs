@@ -6,8 +6,9 @@ use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Course, millis_since};
-use crate::load::{Client, TcpLoad, UdpLoad, flood};
-use crate::peers::{Contender, Ground, Plan, Work};
+use crate::controller::{Controller, Writer};
+use crate::load::{Client, Stats, TcpLoad, UdpLoad, flood};
+use crate::peers::{Contender, Ground, Learns, Plan, Work};
 use crate::process::Server;
 use crate::query::Expect;
 use crate::upstream::Upstream;
@@ -31,6 +32,8 @@ pub(super) struct Sample {
     /// Of a flood: until the first answer afterwards, and how fast it really was.
     pub(super) recovery_ms: f64,
     pub(super) flood_rate: f64,
+    /// What a controller wrote meanwhile.
+    pub(super) writes_per_second: f64,
 }
 
 impl Sample {
@@ -41,10 +44,17 @@ impl Sample {
                 self.flood_rate, self.idle_mib, self.loaded_mib, self.recovery_ms
             );
         }
-        format!(
+        let mut text = format!(
             "{:.2} us, {:.0} q/s, p99 {:.2} ms, {} lost, {} wrong, {} stray",
             self.micros, self.per_second, self.p99_ms, self.lost, self.wrong, self.stray
-        )
+        );
+        if self.writes_per_second > 0.0 {
+            text.push_str(&format!(
+                ", max {:.1} ms, {:.0} writes/s",
+                self.max_ms, self.writes_per_second
+            ));
+        }
+        text
     }
 }
 
@@ -55,16 +65,27 @@ pub(super) struct Turn<'a> {
     pub(super) ground: &'a Ground<'a>,
 }
 
-/// The load on a server, and the upstream behind it, by turns on one thread.
+/// The load on a server, the upstream behind it, and who writes to it, by turns on one thread.
 struct Load<'q> {
     client: Box<dyn Client + 'q>,
     upstream: Option<Upstream>,
+    writer: Option<Writer<'q>>,
+}
+
+/// What a load saw.
+struct Taken {
+    stats: Stats,
+    /// Queries that the upstream answered.
+    forwarded: u64,
+    /// Writes that were accepted.
+    written: u64,
 }
 
 impl Turn<'_> {
     pub(super) fn run(&self, plan: &Plan) -> io::Result<Sample> {
         let mut upstream = match self.course.work {
-            Work::Forward => Some(Upstream::new(self.ground.upstream)?),
+            Work::Cache => Some(Upstream::new(self.ground.upstream, CACHED_TTL)?),
+            Work::Forward => Some(Upstream::new(self.ground.upstream, 0)?),
             _ => None,
         };
         let started = Instant::now();
@@ -74,6 +95,7 @@ impl Turn<'_> {
             self.ground.dir,
             self.course.settings.server_core,
         )?;
+        let controller = self.tell(&mut server, started)?;
         let start_ms = self.first_answer(&mut server, upstream.as_mut(), started)?;
         std::thread::sleep(SETTLE);
         let idle_mib = mebibytes(server.usage().rss_bytes);
@@ -84,10 +106,31 @@ impl Turn<'_> {
         };
         let sample = match self.course.work {
             Work::Flood => self.flood(&mut server, sample)?,
-            _ => self.load(&mut server, upstream, sample)?,
+            _ => {
+                let load = self.make_load(upstream, controller)?;
+                self.load(&mut server, load, sample)?
+            }
         };
         server.stop();
         Ok(sample)
+    }
+
+    /// Puts the names, where that is how the server learns them.
+    fn tell(&self, server: &mut Server, since: Instant) -> io::Result<Option<Controller>> {
+        if self.contender.learns == Learns::Itself {
+            return Ok(None);
+        }
+        while since.elapsed() < START_TIMEOUT {
+            if let Ok(mut controller) = Controller::connect(self.ground.http) {
+                controller.put_state(self.ground.hosts)?;
+                return Ok(Some(controller));
+            }
+            if !server.is_running() {
+                return Err(self.failure("ended"));
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+        Err(self.failure("does not open its API"))
     }
 
     /// Asks until the server answers, and returns how long that took.
@@ -137,7 +180,7 @@ impl Turn<'_> {
         stream.read_exact(&mut [0; 2])
     }
 
-    fn load(&self, server: &mut Server, upstream: Option<Upstream>, sample: Sample) -> io::Result<Sample> {
+    fn make_load(&self, upstream: Option<Upstream>, controller: Option<Controller>) -> io::Result<Load<'_>> {
         let (course, settings) = (self.course, self.course.settings);
         let (address, queries, expect) = (self.ground.address, course.queries, self.contender.expect);
         let client: Box<dyn Client> = if course.work == Work::Tcp {
@@ -146,13 +189,28 @@ impl Turn<'_> {
         } else {
             Box::new(UdpLoad::new(address, queries, expect, settings.window)?)
         };
-        let mut load = Load { client, upstream };
+        let writer = match (self.contender.learns, controller) {
+            (Learns::Rewritten(rate), Some(controller)) => Some(controller.writing(self.ground.hosts, rate)?),
+            _ => None,
+        };
+        Ok(Load {
+            client,
+            upstream,
+            writer,
+        })
+    }
+
+    fn load(&self, server: &mut Server, mut load: Load<'_>, sample: Sample) -> io::Result<Sample> {
         load.drive(WARM_UP)?;
-        load.client.take_stats();
+        load.take();
         let (before, start) = (server.usage(), Instant::now());
-        load.drive(settings.turn)?;
+        load.drive(self.course.settings.turn)?;
         let (took, after) = (start.elapsed(), server.usage());
-        let stats = load.client.take_stats();
+        let Taken {
+            stats,
+            forwarded,
+            written,
+        } = load.take();
         if !server.is_running() {
             return Err(self.failure("ended under load"));
         }
@@ -161,6 +219,9 @@ impl Turn<'_> {
                 "no good answer, {} wrong, {} lost",
                 stats.wrong, stats.lost
             )));
+        }
+        if self.course.work == Work::Cache && forwarded > stats.answered / FORWARDED_AT_MOST {
+            return Err(self.failure(&format!("asks the upstream {forwarded} times")));
         }
         let cpu = after.cpu.saturating_sub(before.cpu);
         Ok(Sample {
@@ -173,6 +234,7 @@ impl Turn<'_> {
             wrong: stats.wrong,
             stray: stats.stray,
             loaded_mib: mebibytes(after.rss_bytes),
+            writes_per_second: written as f64 / took.as_secs_f64(),
             ..sample
         })
     }
@@ -213,10 +275,23 @@ impl Load<'_> {
                 if let Some(upstream) = &mut self.upstream {
                     upstream.step()?;
                 }
+                if let Some(writer) = &mut self.writer {
+                    writer.step()?;
+                }
                 self.client.step()?;
             }
         }
         Ok(())
+    }
+
+    /// What happened since the last call.
+    fn take(&mut self) -> Taken {
+        let upstream = self.upstream.as_mut();
+        Taken {
+            stats: self.client.take_stats(),
+            forwarded: upstream.map_or(0, |upstream| std::mem::take(&mut upstream.answered)),
+            written: self.writer.as_mut().map_or(0, Writer::take_accepted),
+        }
     }
 }
 
@@ -230,5 +305,9 @@ const ASK_EVERY: Duration = Duration::from_millis(1);
 const SETTLE: Duration = Duration::from_millis(200);
 const WARM_UP: Duration = Duration::from_millis(500);
 const STEPS_BETWEEN_LOOKS: usize = 64;
+/// Longer than any turn.
+const CACHED_TTL: u32 = 3600;
+/// A server that has all names in its cache asks at most for one in so many: to see whether the upstream is well.
+const FORWARDED_AT_MOST: u64 = 100;
 const FLOOD_RATE: u64 = 1_000_000;
 const FLOOD_TIME: Duration = Duration::from_secs(5);

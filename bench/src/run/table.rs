@@ -47,6 +47,15 @@ pub(super) fn section(work: Work, outcomes: &[Outcome], missing: &[&str]) -> Str
             row(outcome, floor)
         });
     }
+    for outcome in outcomes {
+        let written = median(outcome, |sample| sample.writes_per_second);
+        if written > 0.0 {
+            text.push_str(&format!(
+                "\n{}: {written:.0} writes a second were accepted.\n",
+                outcome.label
+            ));
+        }
+    }
     let failed = outcomes
         .iter()
         .filter_map(|outcome| Some((&outcome.label, outcome.failure.as_ref()?)));
@@ -63,6 +72,7 @@ fn title(work: Work) -> &'static str {
     match work {
         Work::Memory => "1,000 names from memory, UDP",
         Work::Tcp => "1,000 names from memory, TCP with kept connections",
+        Work::Cache => "1,000 names from the cache before forwarding, UDP",
         Work::Forward => "Forwarding over UDP, nothing cached",
         Work::Flood => "A flood of 1,000,000 queries a second for 5 s",
     }
@@ -149,6 +159,17 @@ mod tests {
         assert!(text.contains("| echo | 2.00 | 1.00 |"), "{text}");
         assert!(text.contains("| nsd | 3.00 | 1.50 |"), "{text}");
         assert!(text.contains("Not installed: knot."), "{text}");
+    }
+
+    #[test]
+    fn what_was_really_written_is_told() {
+        let mut written = outcome("dynresolve", &[3.0]);
+        written.samples[0].writes_per_second = 999.6;
+        let text = section(Work::Memory, &[outcome("echo", &[1.0]), written], &[]);
+        assert!(
+            text.ends_with("|\n\ndynresolve: 1000 writes a second were accepted.\n"),
+            "{text}"
+        );
     }
 
     #[test]
