@@ -157,11 +157,12 @@ impl Metrics {
         }
     }
 
-    /// The labels of the listeners for whose queries something was stored.
-    fn storing(&self) -> impl Iterator<Item = &Arc<str>> {
+    /// The labels of the listeners for whose queries something was stored, or of all if the store was `inherited` with
+    /// answers in it from the configuration before.
+    fn storing(&self, inherited: bool) -> impl Iterator<Item = &Arc<str>> {
         let first = self.servers.get();
         std::iter::successors(first, |server| server.next.get())
-            .filter(|server| server.stored.load(Ordering::Relaxed))
+            .filter(move |server| inherited || server.stored.load(Ordering::Relaxed))
             .map(|server| &server.label)
     }
 }
@@ -193,8 +194,9 @@ impl Caches {
         let mut values = BTreeMap::new();
         for cache in &caches {
             let metrics = &cache.metrics;
+            let inherited = Kind::ALL.iter().any(|kind| cache.store.len(*kind) > 0);
             for (server, kind) in metrics
-                .storing()
+                .storing(inherited)
                 .flat_map(|server| Kind::ALL.map(|kind| (server, kind)))
             {
                 let labels = [server, kind.label(), &metrics.zones, metrics.view()].map(str::to_owned);
