@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 mod measure;
@@ -185,18 +186,40 @@ fn scratch_dir(scratch: &Path, work: Work, label: &str) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// A port of the loopback address that is free for UDP and TCP.
+/// A port of the loopback address that is free for UDP and TCP, and another one each time.
+///
+/// It is below those that Linux gives to sockets which want any, or one of them would have it now and then when the
+/// server starts.
 fn free_address() -> io::Result<SocketAddr> {
-    loop {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = udp.local_addr()?;
-        if TcpListener::bind(address).is_ok() {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        let number = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST_PORT + number as u16));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
             return Ok(address);
         }
     }
+    Err(io::Error::other("no port is free"))
 }
+
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u32 = 12_000;
 
 /// Time since `start` in milliseconds.
 fn millis_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_addresses_differ_and_leave_out_what_is_taken() {
+        let first = free_address().unwrap();
+        let next = SocketAddr::new(first.ip(), first.port() + 1);
+        let _taken = UdpSocket::bind(next);
+        let second = free_address().unwrap();
+        assert!(second != first && second != next, "{first} {second}");
+    }
 }
