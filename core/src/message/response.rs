@@ -314,7 +314,7 @@ impl Response {
     /// Whether the question is the request's, letter case left aside.
     #[must_use]
     pub fn answers(&self, request: &Request) -> bool {
-        u16_at(&self.wire, 4) == 1 && self.question().eq_ignore_ascii_case(request.question())
+        u16_at(&self.wire, 4) == 1 && is_same_question(self.question(), request.question())
     }
 
     /// Makes a kept answer one to this request: id, opcode, RD, CD, and the letters of the question.
@@ -324,7 +324,7 @@ impl Response {
         self.set_id(request.id());
         put_u16(&mut self.wire, 2, flags);
         let question = request.question();
-        if !question.is_empty() && self.question().eq_ignore_ascii_case(question) {
+        if !question.is_empty() && is_same_question(self.question(), question) {
             self.wire[HEADER_LEN..HEADER_LEN + question.len()].copy_from_slice(question);
         }
     }
@@ -604,4 +604,13 @@ fn check_questions(wire: &mut [u8]) -> Result<usize, MessageError> {
         }
     }
     Ok(at)
+}
+
+/// Whether two questions ask the same: names alike but for their letters' case, type and class alike. Type 65 is not
+/// type 97, though these numbers are the same letter in two cases.
+fn is_same_question(one: &[u8], other: &[u8]) -> bool {
+    let name = one.len().saturating_sub(4);
+    one.len() == other.len()
+        && one[name..] == other[name..]
+        && one[..name].eq_ignore_ascii_case(&other[..name])
 }

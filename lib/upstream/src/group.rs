@@ -109,6 +109,11 @@ pub trait Observer: Send + Sync + 'static {
     fn foreign(&self, upstream: usize) {
         let _ = upstream;
     }
+
+    /// A query was not sent because [`MAX_WAITING`] wait already.
+    fn busy(&self, upstream: usize) {
+        let _ = upstream;
+    }
 }
 
 /// Counts nothing.

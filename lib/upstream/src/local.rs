@@ -88,7 +88,10 @@ impl Local {
         let now = Instant::now();
         let mut guard = this.lock();
         let local = &mut *guard;
-        let ticket = local.slots.take(MAX_WAITING, now).ok_or(ExchangeError::Busy)?;
+        let Some(ticket) = local.slots.take(MAX_WAITING, now) else {
+            local.shared.observer.busy(upstream);
+            return Err(ExchangeError::Busy);
+        };
         if let Some(slot) = local.slots.get(ticket) {
             slot.message.extend_from_slice(query);
             slot.question_end = question_end;

@@ -33,6 +33,7 @@ struct Upstream {
     failed_probes: Counter,
     silent: Counter,
     foreign: Counter,
+    busy: Counter,
     durations: [OnceLock<Histogram>; COMMON_RCODES],
 }
 
@@ -112,6 +113,10 @@ impl Upstream {
                 "catena_proxy_foreign_answers_total",
                 "Messages from an upstream's address that were the answer to no query, and were dropped.",
             ),
+            busy: by_upstream(
+                "catena_proxy_waiting_refused_total",
+                "Queries that were not forwarded because too many wait for upstreams already.",
+            ),
             durations: [const { OnceLock::new() }; COMMON_RCODES],
             to,
         }
@@ -151,5 +156,9 @@ impl Observer for Counting {
 
     fn foreign(&self, upstream: usize) {
         self.count(upstream, |upstream| &upstream.foreign);
+    }
+
+    fn busy(&self, upstream: usize) {
+        self.count(upstream, |upstream| &upstream.busy);
     }
 }

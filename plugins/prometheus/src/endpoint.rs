@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use catena_core::counters::{Counters, Event};
+use catena_core::log::LogSink;
 use catena_core::plugin::{BlockOutline, Lifecycle, StartContext, StartError, StopReason};
 use catena_http::{EndpointError, Endpoints, Handler, Mounted, Reply, RequestHead, Route, with_type};
 use catena_metrics::{Registry, Sample};
@@ -63,8 +64,8 @@ impl Exporter {
     }
 
     /// Shows what is the server's own. Doing it again changes nothing.
-    fn show(&self, counters: &Arc<Counters>) {
-        show_counters(&self.registry, counters);
+    fn show(&self, counters: &Arc<Counters>, log: &LogSink) {
+        show_counters(&self.registry, counters, log);
         show_versions(&self.registry);
         process::show(&self.registry);
         self.enabled.show(&self.registry);
@@ -81,7 +82,7 @@ impl Lifecycle for Exporter {
     }
 
     async fn start(&self, context: &StartContext) -> Result<(), StartError> {
-        self.show(&context.counters);
+        self.show(&context.counters, &context.log);
         self.prometheus.set_view(&context.block.view);
         self.enabled.add(Arc::clone(&context.block));
         *self.outline.lock() = Some(Arc::clone(&context.block));
@@ -131,7 +132,7 @@ fn guarded(path: &Path, scrape: Arc<Scrape>) -> Result<Route, WebError> {
     Ok(route.with_tls(Arc::new(Certificates(path.to_owned()))))
 }
 
-fn show_counters(registry: &Registry, counters: &Arc<Counters>) {
+fn show_counters(registry: &Registry, counters: &Arc<Counters>, log: &LogSink) {
     for &event in Event::ALL {
         let counters = Arc::clone(counters);
         registry.collect_counter(
@@ -146,6 +147,18 @@ fn show_counters(registry: &Registry, counters: &Arc<Counters>) {
             },
         );
     }
+    let log = log.clone();
+    registry.collect_counter(
+        "catena_log_lines_lost_total",
+        "Log lines lost because they were not read fast enough.",
+        &[],
+        move || {
+            vec![Sample {
+                labels: Vec::new(),
+                value: log.lost() as f64,
+            }]
+        },
+    );
 }
 
 fn show_versions(registry: &Registry) {

@@ -155,6 +155,16 @@ fn an_opt_record_is_added_where_there_is_none() {
 }
 
 #[test]
+fn letter_case_counts_for_nothing_in_names_and_is_no_matter_of_types() {
+    let ask = |name: &str, qtype: u16| QueryBuilder::new(name, qtype).unwrap().to_request().unwrap();
+    // 65 and 97 are `A` and `a`.
+    let response = ask("example.org.", 65).reply().finish();
+    assert!(response.answers(&ask("EXAMPLE.org.", 65)));
+    assert!(!response.answers(&ask("example.org.", 97)));
+    assert!(!response.answers(&ask("example.net.", 65)));
+}
+
+#[test]
 fn replies_copy_what_they_should() {
     let mut request = query("Example.org.")
         .checking_disabled(true)
