@@ -24,7 +24,7 @@
 //! ```
 //!
 //! This module and its children are the only place with `unsafe` in Catena. What keeps it sound: all memory that the
-//! kernel writes to belongs to a [`Slab`], is only reached through its raw pointers, and lives as long as the headers
+//! kernel writes to belongs to a `Slab`, is only reached through its raw pointers, and lives as long as the headers
 //! that point into it.
 
 use std::io;

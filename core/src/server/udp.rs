@@ -2,7 +2,7 @@
 //!
 //! A worker's loop reads a batch, polls the chain of each query once where it stands, and sends the answers that are
 //! ready as one batch. A query that has to wait becomes a task; its answer joins a later batch through the
-//! [`Inbox`].
+//! inbox.
 
 use std::future::Future;
 use std::io;

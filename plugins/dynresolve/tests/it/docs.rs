@@ -1,4 +1,4 @@
-//! What the documents say holds: each marked command of `docs/dynresolve.md` runs and prints what stands beside it, and
+//! What the documents say holds: each marked command of `docs/dynresolve.md` and of the README runs and prints what stands beside it, and
 //! each Corefile starts.
 
 use std::path::{Path, PathBuf};
@@ -94,11 +94,23 @@ fn every_marked_command_prints_what_stands_beside_it() {
     if !is_there("curl") || !is_there("dig") {
         return;
     }
-    let server = start("dynresolve");
     let page = read("docs/dynresolve.md");
+    let run = run_commands(&page);
+    let marked = page.matches("curl -sS").count() - 1;
+    assert!(run > marked, "{run} commands were run, {marked} are there");
+    assert_eq!(
+        run_commands(&read("README.md")),
+        2,
+        "one registers a service, one asks for it"
+    );
+}
+
+/// Runs a page's commands against a server of their own, and says how many there were.
+fn run_commands(page: &str) -> usize {
+    let server = start("dynresolve");
     let mut setup = String::new();
     let mut run = 0;
-    for (mark, text) in commands(&page) {
+    for (mark, text) in commands(page) {
         if mark == "as a file: controller" {
             check_controller(&server, &text);
             continue;
@@ -114,8 +126,7 @@ fn every_marked_command_prints_what_stands_beside_it() {
         assert_eq!(printed.trim_end(), mark, "{text}\n{errors}");
         run += 1;
     }
-    let marked = page.matches("curl -sS").count() - 1;
-    assert!(run > marked, "{run} commands were run, {marked} are there");
+    run
 }
 
 /// One machine answers on the port of the API itself, the other has nothing there.
