@@ -335,6 +335,19 @@ fn check_names_each_unknown_directive_and_suggests_the_nearest() {
 }
 
 #[test]
+fn check_reports_what_is_wrong_beside_an_unknown_directive() {
+    let folder = Folder::with(".:@PORT@ {\n  whoam\n  reload 1s\n}\n");
+    let ended = folder.run(&["check"]);
+    assert_eq!(ended.status, 1);
+    for want in [
+        "Corefile:2:3: Error during parsing: Unknown directive 'whoam'",
+        "Corefile:3:10: plugin/reload: ",
+    ] {
+        assert!(ended.stderr.contains(want), "{want}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn check_shows_through_which_imports_an_error_came() {
     let folder = Folder::with(".:@PORT@ {\n  import parts/*.conf\n}\n");
     std::fs::create_dir(folder.path("parts")).expect("a folder");

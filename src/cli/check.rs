@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use catena_core::config::{self, BuildContext, Plan, Registry};
 use catena_core::counters::Counters;
+use catena_core::instance::LoadError;
 use catena_core::log::LogSink;
 use catena_core::plugin::{Handover, Shared};
 
@@ -23,9 +24,6 @@ pub(super) fn run(flags: &Flags, registry: &Registry) -> ExitCode {
 
 fn plan(flags: &Flags, registry: &Registry) -> Result<Plan, String> {
     let source = super::source(flags).map_err(|error| error.to_string())?;
-    let corefile = source
-        .load(registry, flags.port)
-        .map_err(|error| error.to_string())?;
     let (log, _lines) = LogSink::captured();
     let context = BuildContext {
         registry,
@@ -37,7 +35,18 @@ fn plan(flags: &Flags, registry: &Registry) -> Result<Plan, String> {
         default_port: flags.port,
         folder: source.folder(),
     };
-    config::build(&corefile, &context).map_err(|error| error.to_string())
+    let mut errors = match source.load(registry, flags.port) {
+        Ok(corefile) => return config::build(&corefile, &context).map_err(|errors| errors.to_string()),
+        Err(LoadError::Config(errors)) => errors,
+        Err(error) => return Err(error.to_string()),
+    };
+    // Unknown directives do not hide what is wrong with the known ones.
+    if let Ok(corefile) = source.load_any()
+        && let Err(more) = config::build(&corefile, &context)
+    {
+        errors.extend(more);
+    }
+    Err(errors.to_string())
 }
 
 fn describe(plan: &Plan) -> String {

@@ -94,6 +94,15 @@ impl CorefileSource {
         )
     }
 
+    /// Reads and parses it with every directive taken for known, to find what else is wrong beside unknown ones.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or it has errors of syntax.
+    pub fn load_any(&self) -> Result<Corefile, LoadError> {
+        self.parse(&Rules::any_directive())
+    }
+
     /// Reads it and tells whether it is another one than before; see [`Corefile::fingerprint`].
     ///
     /// # Errors
