@@ -2,15 +2,50 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use catena_core::config::Registry;
+use catena_core::message::Request;
+use catena_core::plugin::{AtOnce, Definition, Plugin, Readiness};
 use catena_http::testing::get;
 use catena_plugin_ready::PLUGIN;
 use catena_testkit::TestServer;
 
-/// *erratic* is a plugin that is not ready at first and is so after three queries.
+/// Answers all queries, is not ready at first, and is so from the third query to the fifth.
+#[derive(Default)]
+struct Erratic(AtomicU64);
+
+impl Plugin for Erratic {
+    fn name(&self) -> &'static str {
+        "erratic"
+    }
+
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        AtOnce::Answer(request.reply().finish().into())
+    }
+}
+
+impl Readiness for Erratic {
+    fn name(&self) -> &'static str {
+        "erratic"
+    }
+
+    fn ready(&self) -> bool {
+        (3..5).contains(&self.0.load(Ordering::Relaxed))
+    }
+}
+
+const PLAIN_ERRATIC: Definition = Definition::new("erratic", |setup| {
+    let erratic = Arc::new(Erratic::default());
+    setup.services().offer::<dyn Readiness>(Arc::clone(&erratic) as _);
+    setup.add_shared(erratic);
+    Ok(())
+});
+
 fn registry() -> Registry {
-    Registry::new([PLUGIN, catena_plugin_erratic::PLUGIN])
+    Registry::new([PLUGIN, PLAIN_ERRATIC])
 }
 
 const ERRATIC: &str = "erratic {\n  drop 0\n }";
