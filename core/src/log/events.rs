@@ -1,6 +1,7 @@
 //! `tracing` events as log lines in the form that operators of CoreDNS know: `[LEVEL] plugin/NAME: message`.
 
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -12,8 +13,21 @@ use super::LogSink;
 /// one thread with [`tracing::dispatcher::set_default`].
 #[must_use]
 pub fn dispatch(sink: LogSink) -> Dispatch {
+    KEPT.get_or_init(|| {
+        Dispatch::new(EventFormat {
+            sink: LogSink::captured().0,
+        })
+    });
     Dispatch::new(EventFormat { sink })
 }
+
+/// A dispatcher that receives nothing, but is there as long as the process.
+///
+/// Whether anybody cares for an event is asked once per place in the code and remembered. While a process has only one
+/// dispatcher, `tracing` asks that of the thread that comes by first. If that thread has none, the place stays silent
+/// for all threads, also for one whose dispatcher is set for its own scope: workers and tests have such. With a second
+/// dispatcher all of them are asked, whatever thread comes by.
+static KEPT: OnceLock<Dispatch> = OnceLock::new();
 
 /// A subscriber that prints events, and ignores spans.
 #[derive(Debug)]
@@ -95,7 +109,21 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_thread_without_dispatcher_does_not_silence_a_place_for_others() {
+        fn event() {
+            tracing::info!(target: "plugin/reload", "seen");
+        }
+        let (sink, captured) = LogSink::captured();
+        let dispatch = dispatch(sink);
+        thread::spawn(event).join().unwrap();
+        tracing::dispatcher::with_default(&dispatch, event);
+        assert_eq!(captured.lines(), ["[INFO] plugin/reload: seen"]);
+    }
 
     #[test]
     fn an_event_is_a_line_with_level_and_plugin() {

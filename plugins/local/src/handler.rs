@@ -47,31 +47,25 @@ impl Local {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use catena_core::log::{LogSink, dispatch};
-    use catena_core::message::{QueryBuilder, Rcode, Response, fit};
-    use catena_core::plugin::testing::{FIXED, TestBlock, set_up};
-    use catena_metrics::Registry;
+    use catena_core::message::{Rcode, Response};
+    use catena_core::plugin::testing::FIXED;
+    use catena_testkit::Handler;
     use hickory_proto::op::Message;
     use hickory_proto::rr::RecordType;
 
-    fn block(text: &str) -> TestBlock {
-        set_up(&[crate::PLUGIN, FIXED], &format!("{text}\nfixed")).unwrap()
+    /// Behind the plugin stands another that answers every name, with AA.
+    fn block(text: &str) -> Handler {
+        Handler::new([crate::PLUGIN, FIXED], &format!("{text}\nfixed"))
     }
 
-    async fn ask(block: &TestBlock, name: &str, record_type: RecordType) -> (Response, Message) {
-        let mut request = QueryBuilder::new(name, record_type)
-            .unwrap()
-            .to_request()
-            .unwrap();
-        let response = block.reply(&mut request).await;
-        let message = Message::from_vec(&fit(response.clone(), &request)).unwrap();
-        (response, message)
+    fn ask(block: &Handler, name: &str, record_type: RecordType) -> (Response, Message) {
+        let answer = block.ask(format!("{name} {record_type}").as_str());
+        let message = Message::from_vec(answer.wire()).unwrap();
+        (answer.response().clone(), message)
     }
 
-    #[tokio::test]
-    async fn each_name_has_its_answer() {
+    #[test]
+    fn each_name_has_its_answer() {
         const SOA: &str = "604800 IN SOA localhost. root.localhost. 1 0 0 0 604800";
         let block = block("local");
         for (name, record_type, rcode, answer, authority) in [
@@ -209,7 +203,7 @@ mod tests {
                 "255.in-addr.arpa. $SOA",
             ),
         ] {
-            let (response, message) = ask(&block, name, record_type).await;
+            let (response, message) = ask(&block, name, record_type);
             assert_eq!(
                 (response.rcode(), response.aa()),
                 (rcode, false),
@@ -230,8 +224,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn other_names_pass() {
+    #[test]
+    fn other_names_pass() {
         let default = block("local");
         let off = block("local {\n localhost_prefix off\n}");
         for (block, name) in [
@@ -241,15 +235,15 @@ mod tests {
             (&default, "1.0.0.0.ip6.arpa."),
             (&off, "localhost.example.org."),
         ] {
-            let (response, _) = ask(block, name, RecordType::A).await;
+            let (response, _) = ask(block, name, RecordType::A);
             assert!(response.aa(), "{name} was answered by the plugin behind");
         }
-        let (response, _) = ask(&off, "a.localhost.", RecordType::A).await;
+        let (response, _) = ask(&off, "a.localhost.", RecordType::A);
         assert!(!response.aa(), "names below localhost stay local");
     }
 
-    #[tokio::test]
-    async fn counts_what_is_special() {
+    #[test]
+    fn counts_what_is_special() {
         let block = block("local");
         for name in [
             "localhost.",
@@ -258,29 +252,24 @@ mod tests {
             "127.in-addr.arpa.",
             "example.org.",
         ] {
-            ask(&block, name, RecordType::A).await;
+            ask(&block, name, RecordType::A);
         }
-        let mut text = String::new();
-        block.shared.of::<Registry>().encode_text(&mut text);
-        assert!(
-            text.contains("\ncoredns_local_localhost_requests_total 2\n"),
-            "{text}"
-        );
+        let counted = block
+            .metrics()
+            .value("coredns_local_localhost_requests_total", &[]);
+        assert_eq!(counted, Some(2.0));
     }
 
     #[test]
     fn debug_messages_name_the_client() {
-        let (sink, captured) = LogSink::captured();
-        sink.set_debug(true);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let _guard = tracing::dispatcher::set_default(&dispatch(sink));
-        let block = Arc::new(block("local"));
+        let block = block("local");
+        block.logs().sink().set_debug(true);
         for name in ["WWW.localhost.", "localhost."] {
-            runtime.block_on(ask(&block, name, RecordType::A));
+            ask(&block, name, RecordType::A);
         }
         assert_eq!(
-            captured.lines(),
-            [r#"[DEBUG] plugin/local: Intercepting localhost query for "www.localhost." A, from 192.0.2.53"#]
+            block.logs().lines(),
+            [r#"[DEBUG] plugin/local: Intercepting localhost query for "www.localhost." A, from 127.0.0.1"#]
         );
     }
 }
