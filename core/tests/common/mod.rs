@@ -10,15 +10,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use catena_core::config::Registry;
-use catena_core::counters::Counters;
+use catena_core::counters::{Counters, Event};
 use catena_core::instance::{CorefileSource, Options, Server};
 use catena_core::log::{Captured, LogSink};
 use catena_core::message::{QueryBuilder, Request};
 use catena_core::plugin::{Control, Definition, Next, Outcome, Plugin, PluginError};
+use tokio::sync::Semaphore;
 
 /// Answers every query with an empty NOERROR.
 pub struct Fixed;
@@ -66,8 +67,19 @@ impl Plugin for Fragile {
     }
 }
 
-/// Waits for so many milliseconds as the first label says, then passes on.
-pub struct Slow;
+/// Waits for so many milliseconds as the first label says, then passes on. A first label `heldN` waits until a query
+/// for `freeN` has come.
+pub struct Slow {
+    gates: [Semaphore; 3],
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        Self {
+            gates: std::array::from_fn(|_| Semaphore::new(0)),
+        }
+    }
+}
 
 #[async_trait]
 impl Plugin for Slow {
@@ -77,7 +89,13 @@ impl Plugin for Slow {
 
     async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
         let name = request.name_display().to_string();
-        if let Some(millis) = name.split('.').next().and_then(|label| label.parse().ok()) {
+        let label = name.split('.').next().unwrap_or_default();
+        let gate = |word| Some(&self.gates[label.strip_prefix(word)?.parse::<usize>().ok()?]);
+        if let Some(gate) = gate("held") {
+            gate.acquire().await.expect("a gate").forget();
+        } else if let Some(gate) = gate("free") {
+            gate.add_permits(1);
+        } else if let Ok(millis) = label.parse() {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         next.run(request).await
@@ -97,7 +115,7 @@ pub const FRAGILE: Definition = Definition::new("fragile", |setup| {
     Ok(())
 });
 pub const SLOW: Definition = Definition::new("slow", |setup| {
-    setup.add(Slow);
+    setup.add(Slow::default());
     Ok(())
 });
 
@@ -172,7 +190,7 @@ impl Running {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
         socket.connect(self.address).expect("connect");
         socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("timeout");
         socket
     }
@@ -180,9 +198,22 @@ impl Running {
     pub fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
         stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("timeout");
         stream
+    }
+
+    /// Waits until something has been counted so many times.
+    pub fn wait_for(&self, event: Event, count: u64) {
+        let began = Instant::now();
+        while self.counters.get(event) < count {
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "{event:?} was counted {} times in 20 s",
+                self.counters.get(event)
+            );
+            std::thread::yield_now();
+        }
     }
 
     pub fn stop(mut self) -> i32 {
