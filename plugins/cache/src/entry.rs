@@ -29,7 +29,11 @@ pub(crate) struct Entry {
     refresh: AtomicU64,
     /// An answer to the same question that has what was asked for, which this one does not.
     last_good: Option<Arc<Self>>,
+    /// How many purges there had been when it was asked for.
+    asked: u64,
     ttl: u32,
+    /// DO and CD of the query, see [`crate::store::bits`].
+    bits: u8,
     kind: Kind,
     /// It has a record of the type that was asked for.
     answering: bool,
@@ -53,11 +57,20 @@ impl Entry {
             popularity: AtomicU64::new(0),
             refresh: AtomicU64::new(0),
             last_good: None,
+            asked: 0,
             ttl,
+            bits: 0,
             kind,
             answering,
             shadowed: AtomicBool::new(false),
         }
+    }
+
+    /// Says with which DO and CD it was asked for, and after how many purges.
+    pub(crate) const fn asked_with(mut self, bits: u8, asked: u64) -> Self {
+        self.bits = bits;
+        self.asked = asked;
+        self
     }
 
     /// Holds a last answer that had what was asked for, while this one does not.
@@ -72,6 +85,23 @@ impl Entry {
 
     pub(crate) const fn kept(&self) -> &Kept {
         &self.kept
+    }
+
+    /// DO and CD of the query that it answers.
+    #[inline]
+    pub(crate) const fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// How many purges there had been when it was asked for.
+    #[inline]
+    pub(crate) const fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// When it was stored.
+    pub(crate) const fn stored(&self) -> Millis {
+        self.stored
     }
 
     /// The TTL when it was stored, in seconds.

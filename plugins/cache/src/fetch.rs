@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use catena_core::message::{Rcode, Request, Response};
-use catena_core::plugin::{ExtendedError, Lifecycle, Next, Outcome, PluginError, StartContext, StartError};
+use catena_core::message::{Request, Response};
+use catena_core::plugin::{Lifecycle, Next, Outcome, PluginError, StartContext, StartError};
 
 use crate::classify::{Judged, Says, judge};
 use crate::config::Config;
 use crate::entry::{Entry, Kind, Millis};
 use crate::metrics::Metrics;
-use crate::store::{Key, Store};
+use crate::store::{Key, Store, bits};
 
 /// The cache of one server block.
 #[derive(Debug)]
@@ -76,6 +76,8 @@ pub(crate) struct Fetched {
     pub(crate) entry: Option<Arc<Entry>>,
     /// When it came.
     pub(crate) now: Millis,
+    /// DO and CD of the query, before plugins behind could change them.
+    pub(crate) bits: u8,
 }
 
 impl Fetched {
@@ -106,7 +108,8 @@ impl Inner {
         purpose: Purpose,
     ) -> Fetched {
         let begun = tokio::time::Instant::now();
-        let purges = self.store.purges();
+        let asked = self.store.purges();
+        let bits = bits(request);
         let ad = request.ad();
         // The answer is for many clients, and some of them may want to see AD.
         request.set_ad(true);
@@ -119,7 +122,8 @@ impl Inner {
                     key,
                     purpose,
                     now,
-                    purges,
+                    asked,
+                    bits,
                 };
                 self.take_in(arrival, request, response)
             }
@@ -128,6 +132,7 @@ impl Inner {
                 refreshes: false,
                 entry: None,
                 now,
+                bits,
             },
         }
     }
@@ -157,6 +162,7 @@ impl Inner {
             refreshes,
             entry,
             now: arrival.now,
+            bits: arrival.bits,
         }
     }
 
@@ -203,6 +209,7 @@ impl Inner {
             None
         };
         let entry = Entry::new(response, arrival.now, judged.ttl, kind, judged.is_answering);
+        let entry = entry.asked_with(arrival.bits, arrival.asked);
         let entry = Arc::new(entry.with_last_good(last_good));
         let remove_denial = if prefer_positive {
             judged.is_answering
@@ -211,7 +218,7 @@ impl Inner {
         };
         let stored = self
             .store
-            .put(arrival.key, Arc::clone(&entry), remove_denial, arrival.purges)?;
+            .put(arrival.key, request.qname(), &entry, remove_denial)?;
         self.metrics.of(request.server()).evicted(kind, stored.evicted);
         Some(entry)
     }
@@ -223,103 +230,12 @@ struct Arrival {
     key: Key,
     purpose: Purpose,
     now: Millis,
-    /// How often something had been purged when the question was asked.
-    purges: u64,
+    /// How many purges there had been when the question was asked.
+    asked: u64,
+    bits: u8,
 }
 
 fn seconds_since_1970() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
-}
-
-/// An outcome for clients who did not ask themselves.
-#[derive(Debug)]
-pub(crate) enum Shared {
-    Reply {
-        response: Response,
-        refreshes: bool,
-        entry: Option<Arc<Entry>>,
-    },
-    Status(Rcode),
-    Drop,
-    Failed(Failure),
-    /// It can be given once only, as a transfer.
-    Unique,
-}
-
-/// What an error says.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    plugin: &'static str,
-    message: String,
-    is_prefixed: bool,
-    rcode: Rcode,
-    extended: Option<ExtendedError>,
-}
-
-impl Shared {
-    pub(crate) fn of(fetched: &Fetched) -> Self {
-        match &fetched.outcome {
-            Ok(Outcome::Reply(response)) => Self::Reply {
-                response: response.clone(),
-                refreshes: fetched.refreshes,
-                entry: fetched.entry.clone(),
-            },
-            Ok(Outcome::Status(rcode)) => Self::Status(*rcode),
-            Ok(Outcome::Drop) => Self::Drop,
-            Ok(_) => Self::Unique,
-            Err(error) => Self::Failed(Failure {
-                plugin: error.plugin(),
-                message: error.message().to_owned(),
-                is_prefixed: error.to_string().len() != error.message().len(),
-                rcode: error.rcode(),
-                extended: error.extended().cloned(),
-            }),
-        }
-    }
-
-    /// The outcome for this client, unless it has to ask itself.
-    pub(crate) fn for_client(&self, request: &mut Request) -> Option<Result<Outcome, PluginError>> {
-        match self {
-            // Who asks over a stream does so to get the whole.
-            Self::Reply { response, .. } if response.tc() && !request.transport().is_size_limited() => None,
-            Self::Reply { response, .. } => {
-                let copy = response.copy_for(request);
-                Some(Ok(for_client(copy, request).into()))
-            }
-            Self::Status(rcode) => Some(Ok(Outcome::Status(*rcode))),
-            Self::Drop => Some(Ok(Outcome::Drop)),
-            Self::Failed(failure) => Some(Err(failure.to_error())),
-            Self::Unique => None,
-        }
-    }
-
-    /// Whether it may take the place of an expired answer.
-    pub(crate) const fn refreshes(&self) -> bool {
-        matches!(self, Self::Reply { refreshes: true, .. })
-    }
-
-    /// What is kept of it.
-    pub(crate) const fn entry(&self) -> Option<&Arc<Entry>> {
-        match self {
-            Self::Reply { entry, .. } => entry.as_ref(),
-            _ => None,
-        }
-    }
-}
-
-impl Failure {
-    fn to_error(&self) -> PluginError {
-        let message = self.message.clone();
-        let error = if self.is_prefixed {
-            PluginError::new(self.plugin, message)
-        } else {
-            PluginError::bare(self.plugin, message)
-        };
-        let error = error.with_rcode(self.rcode);
-        match &self.extended {
-            Some(extended) => error.with_extended(extended.code, extended.text.clone()),
-            None => error,
-        }
-    }
 }

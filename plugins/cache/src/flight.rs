@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::fetch::Shared;
+use crate::shared::Shared;
 use crate::store::{Key, PassKey};
 
 /// Most clients that wait for one answer. Answers that come late go out at once, and that pulse must have a bound
@@ -38,6 +38,8 @@ struct Flight {
     landed: OnceLock<Option<Arc<Shared>>>,
     landing: Notify,
     waiting: Mutex<Waiting>,
+    /// How many purges there had been when it took off.
+    asked: u64,
 }
 
 #[derive(Debug, Default)]
@@ -62,30 +64,56 @@ impl Flights {
     }
 
     /// Flies, unless somebody does.
-    pub(crate) fn lead(self: &Arc<Self>, key: Key) -> Option<Lead> {
+    ///
+    /// `asked` is the number of purges so far. One that took off when there were fewer may be outdated: then it flies on for
+    /// those who wait for it already, and nobody else joins.
+    pub(crate) fn lead(
+        self: &Arc<Self>,
+        key: Key,
+        asked: u64,
+        is_outdated: impl FnOnce(u64) -> bool,
+    ) -> Option<Lead> {
         match self.shard(key).lock().entry(key) {
-            hash_map::Entry::Occupied(_) => None,
-            hash_map::Entry::Vacant(place) => Some(self.take_off(key, place)),
+            hash_map::Entry::Occupied(place) if !is_outdated(place.get().asked) => None,
+            place => {
+                let (lead, flight) = self.take_off(key, asked);
+                place.insert_entry(flight);
+                Some(lead)
+            }
         }
     }
 
-    /// Flies, or waits for the one who does.
-    pub(crate) fn join(self: &Arc<Self>, key: Key, source: IpAddr) -> Joined {
+    /// Flies, or waits for the one who does; see [`Self::lead`].
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        key: Key,
+        source: IpAddr,
+        asked: u64,
+        is_outdated: impl FnOnce(u64) -> bool,
+    ) -> Joined {
         match self.shard(key).lock().entry(key) {
-            hash_map::Entry::Occupied(flight) => match Seat::take(flight.get(), source) {
-                Some(seat) => Joined::Follows(seat),
-                None => Joined::Refused,
-            },
-            hash_map::Entry::Vacant(place) => Joined::Leads(self.take_off(key, place)),
+            hash_map::Entry::Occupied(place) if !is_outdated(place.get().asked) => {
+                Seat::take(place.get(), source).map_or(Joined::Refused, Joined::Follows)
+            }
+            place => {
+                let (lead, flight) = self.take_off(key, asked);
+                place.insert_entry(flight);
+                Joined::Leads(lead)
+            }
         }
     }
 
-    fn take_off(self: &Arc<Self>, key: Key, place: hash_map::VacantEntry<'_, Key, Arc<Flight>>) -> Lead {
-        Lead {
+    fn take_off(self: &Arc<Self>, key: Key, asked: u64) -> (Lead, Arc<Flight>) {
+        let flight = Arc::new(Flight {
+            asked,
+            ..Flight::default()
+        });
+        let lead = Lead {
             flights: Arc::clone(self),
-            flight: Arc::clone(place.insert(Arc::default())),
+            flight: Arc::clone(&flight),
             key,
-        }
+        };
+        (lead, flight)
     }
 
     /// How many fly.
@@ -188,19 +216,33 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catena_core::message::Rcode;
+    use crate::shared::Said;
+    use catena_core::message::{QueryBuilder, Rcode, Request};
     use std::net::Ipv4Addr;
+
+    fn request() -> Request {
+        QueryBuilder::new("a.example.org.", 1_u16)
+            .unwrap()
+            .to_request()
+            .unwrap()
+    }
+
+    fn refused() -> Shared {
+        Shared::new(&request(), 0, Said::Status(Rcode::REFUSED))
+    }
 
     fn source(number: u32) -> IpAddr {
         Ipv4Addr::from(number).into()
     }
 
     fn lead(flights: &Arc<Flights>) -> Lead {
-        flights.lead(Key::of_number(7)).expect("nobody flies")
+        flights
+            .lead(Key::of_number(7), 0, |_| false)
+            .expect("nobody flies")
     }
 
     fn follow(flights: &Arc<Flights>, from: u32) -> Option<Seat> {
-        match flights.join(Key::of_number(7), source(from)) {
+        match flights.join(Key::of_number(7), source(from), 0, |_| false) {
             Joined::Follows(seat) => Some(seat),
             Joined::Leads(_) => panic!("somebody flies"),
             Joined::Refused => None,
@@ -211,15 +253,35 @@ mod tests {
     async fn all_who_wait_get_what_the_first_one_got() {
         let flights = Arc::new(Flights::default());
         let lead = lead(&flights);
-        assert!(flights.lead(Key::of_number(7)).is_none());
+        assert!(flights.lead(Key::of_number(7), 0, |_| false).is_none());
         let seats: Vec<Seat> = (0..1000)
             .map(|from| follow(&flights, from).expect("a seat"))
             .collect();
-        lead.land(|| Shared::Status(Rcode::REFUSED));
+        lead.land(refused);
         for seat in seats {
             let shared = seat.landing().await.expect("an outcome");
-            assert!(matches!(*shared, Shared::Status(Rcode::REFUSED)));
+            assert!(matches!(shared.said(), Said::Status(Rcode::REFUSED)));
         }
+        assert_eq!(flights.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_comes_after_a_purge_waits_for_nobody_who_asked_before_it() {
+        let flights = Arc::new(Flights::default());
+        let before = lead(&flights);
+        let early = follow(&flights, 1).expect("a seat");
+        let key = Key::of_number(7);
+        let Joined::Leads(after) = flights.join(key, source(2), 1, |asked| asked < 1) else {
+            panic!("the one who flies is outdated");
+        };
+        let Joined::Follows(late) = flights.join(key, source(3), 1, |asked| asked < 1) else {
+            panic!("somebody flies");
+        };
+        before.land(refused);
+        after.land(|| Shared::new(&request(), 0, Said::Drop));
+        let (early, late) = (early.landing().await, late.landing().await);
+        assert!(matches!(early.expect("an outcome").said(), Said::Status(_)));
+        assert!(matches!(late.expect("an outcome").said(), Said::Drop));
         assert_eq!(flights.count(), 0);
     }
 

@@ -9,14 +9,18 @@ use catena_core::plugin::{AtOnce, Next, Outcome, OwnedNext, Plugin, PluginError}
 
 use crate::config::{Stale, Verify};
 use crate::entry::{Entry, Millis, Refreshing};
-use crate::fetch::{Fetched, Inner, Purpose, Shared, for_client};
+use crate::fetch::{Fetched, Inner, Purpose, for_client};
 use crate::flight::{Joined, Lead};
 use crate::metrics::Server;
+use crate::shared::Shared;
 use crate::store::{Found, Key};
 
 const HINFO: u16 = 13;
 const IXFR: u16 = 251;
 const AXFR: u16 = 252;
+
+/// How often the probe of the plugin `loop` must come by to be noticed.
+const ROUNDS_OF_LOOP: u64 = 3;
 
 /// The link of the chain.
 #[derive(Debug)]
@@ -155,13 +159,17 @@ struct Query<'a> {
 impl Query<'_> {
     /// Nothing is kept: asks the plugins behind, or waits for who asks them the same.
     async fn miss(&self, request: &mut Request) -> Result<Outcome, PluginError> {
-        // The plugin `loop` counts how often its own query comes by. One that waits here for itself would never come.
+        // The plugin `loop` counts how often its own query comes by. If it waited here for itself it would never come.
         if request.qtype_code() == HINFO {
-            return self.fetch(request, Purpose::MISS).await.for_client(request);
+            for round in 1..=ROUNDS_OF_LOOP {
+                if let Some(lead) = self.cache.store.lead(self.key.of_round(round), request) {
+                    return self.lead_miss(lead, request).await;
+                }
+            }
         }
         let mut key = self.key;
         loop {
-            match self.cache.store.join(key, request.peer().ip()) {
+            match self.cache.store.join(key, request) {
                 Joined::Leads(lead) => return self.lead_miss(lead, request).await,
                 Joined::Follows(seat) => {
                     self.server.coalesced.inc();
@@ -190,7 +198,7 @@ impl Query<'_> {
             return Ok(cache.fresh(&found, request).into());
         }
         let fetched = self.fetch(request, Purpose::MISS).await;
-        lead.land(|| Shared::of(&fetched));
+        lead.land(|| Shared::of(request, &fetched));
         fetched.for_client(request)
     }
 
@@ -239,16 +247,15 @@ impl Query<'_> {
         } else {
             Some(found.entry.begin_refresh(self.now)?)
         };
-        let source = request.peer().ip();
-        let joined = self.cache.store.join(self.key, source);
+        let joined = self.cache.store.join(self.key, request);
         if verify.timeout.is_zero() {
             return self.verify_in_place(request, joined, refreshing).await;
         }
         let seat = match joined {
             Joined::Leads(lead) => {
-                let seat = lead.seat(source)?;
+                let seat = lead.seat(request.peer().ip())?;
                 let copy = detached(request, request.transport(), request.peer())?;
-                self.spawn(copy, lead, refreshing, Purpose::REFRESH);
+                self.spawn(copy, lead, refreshing, Purpose::REFRESH)?;
                 seat
             }
             Joined::Follows(seat) => {
@@ -261,7 +268,7 @@ impl Query<'_> {
         let shared = tokio::time::timeout(verify.timeout, seat.landing())
             .await
             .ok()??;
-        if !shared.refreshes() {
+        if !shared.refreshes(request) {
             return None;
         }
         let Some(entry) = shared.entry() else {
@@ -287,13 +294,13 @@ impl Query<'_> {
                 if let Some(refreshing) = refreshing {
                     self.cache.end_refresh(refreshing, &fetched);
                 }
-                lead.land(|| Shared::of(&fetched));
+                lead.land(|| Shared::of(request, &fetched));
                 fetched.refreshes.then(|| fetched.for_client(request))
             }
             Joined::Follows(seat) => {
                 self.server.coalesced.inc();
                 let shared = seat.landing().await?;
-                if shared.refreshes() {
+                if shared.refreshes(request) {
                     shared.for_client(request)
                 } else {
                     None
@@ -305,7 +312,7 @@ impl Query<'_> {
 
     /// Fetches a kept answer anew without anybody waiting.
     fn refresh_behind(&self, request: &Request, refreshing: Refreshing, purpose: Purpose) {
-        let Some(lead) = self.cache.store.lead(self.key) else {
+        let Some(lead) = self.cache.store.lead(self.key, request) else {
             return;
         };
         // CoreDNS fetches over TCP, so that an answer for all is never a truncated one.
@@ -313,11 +320,23 @@ impl Query<'_> {
         let Some(copy) = detached(request, Transport::Tcp, nobody) else {
             return;
         };
-        self.server.prefetches.inc();
-        self.spawn(copy, lead, Some(refreshing), purpose);
+        if self.spawn(copy, lead, Some(refreshing), purpose).is_some() {
+            self.server.prefetches.inc();
+        }
     }
 
-    fn spawn(&self, mut request: Request, lead: Lead, refreshing: Option<Refreshing>, purpose: Purpose) {
+    /// Fetches in a task of its own, unless too many do.
+    fn spawn(
+        &self,
+        mut request: Request,
+        lead: Lead,
+        refreshing: Option<Refreshing>,
+        purpose: Purpose,
+    ) -> Option<()> {
+        let Some(permit) = self.cache.store.behind() else {
+            self.server.not_refreshed.inc();
+            return None;
+        };
         let (cache, next, key) = (Arc::clone(self.cache), self.next.to_owned(), self.key);
         let work = async move {
             let next: OwnedNext = next;
@@ -325,12 +344,13 @@ impl Query<'_> {
             if let Some(refreshing) = refreshing {
                 cache.end_refresh(refreshing, &fetched);
             }
-            lead.land(|| Shared::of(&fetched));
+            lead.land(|| Shared::of(&request, &fetched));
+            drop(permit);
         };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Nobody waits for it; whoever wants its outcome has a seat on the flight.
-            drop(runtime.spawn(work));
-        }
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        // Nobody waits for it; whoever wants its outcome has a seat on the flight.
+        drop(runtime.spawn(work));
+        Some(())
     }
 }
 

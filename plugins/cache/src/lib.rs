@@ -14,7 +14,8 @@
 //! - `config` reads the directive;
 //! - `handler` decides what happens to a query: given from memory, fetched, or refreshed behind the client's back;
 //! - `flight` lets one of many equal queries through, and the others wait for its outcome;
-//! - `fetch` asks the plugins behind, and `classify` tells what their answer means and for how long;
+//! - `fetch` asks the plugins behind, and `classify` tells what their answer means and for how long; `shared` is what came of
+//!   it for those who waited;
 //! - `store` holds the answers, each an `entry`, and lets other plugins purge them;
 //! - `metrics` counts.
 //!
@@ -31,6 +32,7 @@ mod fetch;
 mod flight;
 mod handler;
 mod metrics;
+mod shared;
 mod store;
 
 use std::sync::Arc;

@@ -34,6 +34,7 @@ struct Families {
     evictions: CounterFamily,
     coalesced: CounterFamily,
     refused: CounterFamily,
+    not_refreshed: CounterFamily,
 }
 
 /// The counters for the queries of one listener.
@@ -55,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) coalesced: Counter,
     /// Queries that could not, since too many waited.
     pub(crate) refused: Counter,
+    /// Answers that were not fetched anew, since too many were at the time.
+    pub(crate) not_refreshed: Counter,
     /// Something was stored for a query of this listener.
     stored: AtomicBool,
     next: OnceLock<Box<Self>>,
@@ -102,6 +105,11 @@ impl Metrics {
             refused: registry.counter(
                 "catena_cache_waiting_refused_total",
                 "Queries that were not answered because too many with the same question waited.",
+                BY_SERVER,
+            ),
+            not_refreshed: registry.counter(
+                "catena_cache_refreshes_refused_total",
+                "Answers that were not fetched anew because too many were being fetched.",
                 BY_SERVER,
             ),
         };
@@ -152,6 +160,7 @@ impl Metrics {
             evictions: by_type(&families.evictions),
             coalesced: families.coalesced.with_hidden_zero(&by_server),
             refused: families.refused.with_hidden_zero(&by_server),
+            not_refreshed: families.not_refreshed.with_hidden_zero(&by_server),
             stored: AtomicBool::new(false),
             next: OnceLock::new(),
         }

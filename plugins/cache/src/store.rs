@@ -1,26 +1,35 @@
 //! The kept answers: one cache for those that have what was asked for, one for denials.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ahash::RandomState;
-use catena_core::message::{QName, Rcode, Request, Zone};
+use catena_core::message::{CLASS_IN, QName, Rcode, Request, Zone};
 use catena_core::plugin::CachePurge;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Weighter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{Config, Limits};
 use crate::entry::{Entry, Kind, Millis};
 use crate::flight::{Flights, Joined, Lead};
 
+use purges::Purges;
+
+mod purges;
+
 /// Memory that an entry may take before it counts as two. A cache of N entries takes at most N times as much.
 pub(crate) const BYTES_OF_ENTRY: u64 = 2048;
 
+/// Types that most names are asked for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, SVCB and HTTPS.
+const COMMON_TYPES: [u16; 11] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 64, 65];
+
+/// Fetches that may be under way at a time without a client that waits for them as long as they take.
+const MAX_BEHIND: usize = 8192;
+
 /// Under which answers are kept: a keyed digest of the question, DO and CD. Whatever is found under it is compared with
-/// the question before it is used, so that two questions with one digest cost time and nothing else.
+/// them before it is used, so that two questions with one digest cost time and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(u64);
 
@@ -28,6 +37,11 @@ impl Key {
     /// The key of those who ask over a stream and cannot use a truncated answer.
     pub(crate) const fn of_streams(self) -> Self {
         Self(!self.0)
+    }
+
+    /// The key under which the same question may be on its way once more, for who must not wait for himself.
+    pub(crate) const fn of_round(self, round: u64) -> Self {
+        Self(self.0.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// One of `count` places, a power of two.
@@ -103,15 +117,21 @@ impl Lifecycle<Key, Arc<Entry>> for Evicting {
 
 type Entries = Cache<Key, Arc<Entry>, ByBytes, PassKey, Evicting>;
 
+/// What keeps questions with the same name, type and class apart: the bits DO and CD.
+#[inline]
+pub(crate) fn bits(request: &Request) -> u8 {
+    u8::from(request.dnssec_ok()) << 1 | u8::from(request.cd())
+}
+
 /// All that one `cache` directive keeps. A reload keeps it too, as long as the block is the same.
 pub(crate) struct Store {
     success: Entries,
     denial: Entries,
     digests: RandomState,
     epoch: Instant,
-    /// Rises with each purge.
-    purges: AtomicU64,
+    purges: Purges,
     flights: Arc<Flights>,
+    behind: Arc<Semaphore>,
 }
 
 /// What was found for a query.
@@ -135,8 +155,9 @@ impl Store {
             denial: entries(&config.denial),
             digests: RandomState::new(),
             epoch: Instant::now(),
-            purges: AtomicU64::new(0),
+            purges: Purges::new(config.success.capacity.saturating_add(config.denial.capacity)),
             flights: Arc::default(),
+            behind: Arc::new(Semaphore::new(MAX_BEHIND)),
         }
     }
 
@@ -149,24 +170,50 @@ impl Store {
     /// The key of a request's question. Letters, id, RD, AD, size and transport make no difference.
     #[inline]
     pub(crate) fn key(&self, request: &Request) -> Key {
+        self.key_of(
+            request.qname(),
+            request.qtype_code(),
+            request.qclass_code(),
+            bits(request),
+        )
+    }
+
+    #[inline]
+    fn key_of(&self, name: &QName, qtype: u16, qclass: u16, bits: u8) -> Key {
         let mut digest = self.digests.build_hasher();
-        let flags = u64::from(request.dnssec_ok()) << 1 | u64::from(request.cd());
-        let fixed = u64::from(request.qtype_code()) << 32 | u64::from(request.qclass_code()) << 16;
-        digest.write_u64(fixed | flags);
-        digest.write(request.qname().as_wire());
+        let fixed = u64::from(qtype) << 32 | u64::from(qclass) << 16;
+        digest.write_u64(fixed | u64::from(bits));
+        digest.write(name.as_wire());
         Key(digest.finish())
+    }
+
+    /// Whether the name was purged, alone or with others, after `asked` purges.
+    fn is_outdated(&self, asked: u64, name: &QName) -> bool {
+        self.purges.has_swept(asked) || self.purges.has_name(asked, || self.digest_of(name))
+    }
+
+    fn digest_of(&self, name: &QName) -> u64 {
+        let mut digest = self.digests.build_hasher();
+        digest.write(name.as_wire());
+        digest.finish()
     }
 
     /// Finds the answer to give: one that is left, or one that expired no longer ago than `serve_stale` allows.
     ///
-    /// A denial goes before an answer of the other kind, unless it is a failure or answers are preferred.
+    /// A denial goes before an answer of the other kind, unless that came later, it is a failure, or answers are preferred.
     #[inline]
     pub(crate) fn find(&self, key: Key, request: &Request, config: &Config, now: Millis) -> Option<Found> {
         let stale_up_to = i64::from(config.stale_up_to());
+        let bits = bits(request);
         let usable = |entry: Arc<Entry>| {
             let left = entry.left(now);
             let in_time = left > 0 || -left < stale_up_to;
-            (in_time && entry.kept().answers(request)).then_some(Found { entry, left })
+            let is_purged = || {
+                let digest = || self.digest_of(request.qname());
+                self.purges.has_name(entry.asked(), digest)
+            };
+            let fits = in_time && entry.bits() == bits && entry.kept().answers(request) && !is_purged();
+            fits.then_some(Found { entry, left })
         };
         let success = self.success.get(&key);
         if config.prefer_positive()
@@ -196,9 +243,10 @@ impl Store {
         let Some(denial) = self.denial.get(&key).and_then(usable) else {
             return success;
         };
-        // A failure passes, and must not hide what was known before.
+        // A failure passes, and must not hide what was known before; and what came later is right.
         let is_failure = denial.entry.kept().rcode_low() == Rcode::SERVFAIL.code() as u8;
-        success.filter(|_| is_failure).or(Some(denial))
+        let wins = |found: &Found| is_failure || found.entry.stored() > denial.entry.stored();
+        success.filter(wins).or(Some(denial))
     }
 
     /// What is kept for the question, whether it has expired or not.
@@ -206,34 +254,36 @@ impl Store {
         self.entries(kind).peek(&key)
     }
 
-    /// Keeps an answer, unless something was purged since `purges` were counted.
+    /// Keeps an answer about this name, unless it was purged since the answer was asked for.
     pub(crate) fn put(
         &self,
         key: Key,
-        entry: Arc<Entry>,
+        name: &QName,
+        entry: &Arc<Entry>,
         remove_denial: bool,
-        purges: u64,
     ) -> Option<Stored> {
-        if self.purges() != purges {
+        if self.is_outdated(entry.asked(), name) {
             return None;
         }
         let kind = entry.kind();
-        if kind == Kind::Success {
-            if remove_denial {
-                self.denial.remove(&key);
-            } else if self.denial.contains_key(&key) {
-                entry.shadow();
-            }
+        if kind == Kind::Success && remove_denial {
+            self.denial.remove(&key);
         }
         let mut evicted = Vec::new();
-        self.entries(kind).insert_with_lifecycle(key, entry, &mut evicted);
-        if kind == Kind::Denial
-            && let Some(hidden) = self.success.peek(&key)
-        {
-            hidden.shadow();
+        self.entries(kind)
+            .insert_with_lifecycle(key, Arc::clone(entry), &mut evicted);
+        // Whoever comes second sees the other one's, so it is always marked.
+        match kind {
+            Kind::Success if self.denial.contains_key(&key) => entry.shadow(),
+            Kind::Success => {}
+            Kind::Denial => {
+                if let Some(hidden) = self.success.peek(&key) {
+                    hidden.shadow();
+                }
+            }
         }
-        // A purge that came meanwhile has not seen it.
-        if self.purges() != purges {
+        // A sweep that came meanwhile has not seen it.
+        if self.purges.has_swept(entry.asked()) {
             self.entries(kind).remove(&key);
             return None;
         }
@@ -247,19 +297,28 @@ impl Store {
         self.entries(kind).len()
     }
 
-    /// How often something was purged so far.
+    /// How many purges there were so far.
     pub(crate) fn purges(&self) -> u64 {
-        self.purges.load(Ordering::Acquire)
+        self.purges.count()
     }
 
-    /// Flies for a question, or waits for who does.
-    pub(crate) fn join(&self, key: Key, source: IpAddr) -> Joined {
-        self.flights.join(key, source)
+    /// Flies for a request's question, or waits for who does.
+    pub(crate) fn join(&self, key: Key, request: &Request) -> Joined {
+        let asked = self.purges();
+        let is_outdated = |asked| self.is_outdated(asked, request.qname());
+        self.flights.join(key, request.peer().ip(), asked, is_outdated)
     }
 
-    /// Flies for a question unless somebody does.
-    pub(crate) fn lead(&self, key: Key) -> Option<Lead> {
-        self.flights.lead(key)
+    /// Flies for a request's question unless somebody does.
+    pub(crate) fn lead(&self, key: Key, request: &Request) -> Option<Lead> {
+        let asked = self.purges();
+        self.flights
+            .lead(key, asked, |asked| self.is_outdated(asked, request.qname()))
+    }
+
+    /// The right to fetch something behind the clients' backs; none if too many do.
+    pub(crate) fn behind(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.behind).try_acquire_owned().ok()
     }
 
     fn entries(&self, kind: Kind) -> &Entries {
@@ -269,8 +328,8 @@ impl Store {
         }
     }
 
-    fn purge(&self, is_kept: impl Fn(&Entry) -> bool) {
-        self.purges.fetch_add(1, Ordering::AcqRel);
+    fn sweep(&self, is_kept: impl Fn(&Entry) -> bool) {
+        self.purges.sweep();
         for entries in [&self.success, &self.denial] {
             entries.retain(|_, entry| is_kept(entry));
         }
@@ -279,16 +338,23 @@ impl Store {
 
 impl CachePurge for Store {
     fn purge_name(&self, name: &QName) {
-        let name = name.as_wire();
-        self.purge(|entry| !question_name(entry).eq_ignore_ascii_case(name));
+        // What is found from here on is known to be outdated. The usual types make room at once.
+        self.purges.name(self.digest_of(name));
+        for qtype in COMMON_TYPES {
+            for bits in 0..4 {
+                let key = self.key_of(name, qtype, CLASS_IN, bits);
+                self.success.remove(&key);
+                self.denial.remove(&key);
+            }
+        }
     }
 
     fn purge_zone(&self, zone: &Zone) {
-        self.purge(|entry| QName::from_wire(question_name(entry)).is_ok_and(|name| !name.is_within(zone)));
+        self.sweep(|entry| QName::from_wire(question_name(entry)).is_ok_and(|name| !name.is_within(zone)));
     }
 
     fn purge_all(&self) {
-        self.purge(|_| false);
+        self.sweep(|_| false);
     }
 }
 

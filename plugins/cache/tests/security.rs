@@ -58,6 +58,39 @@ fn birthday_a_thousand_equal_questions_are_one_upstream_query() {
     assert_eq!(bench.metric("catena_cache_coalesced_total", &[]), 999.0);
 }
 
+/// The plugin `loop` has to see its probe come back, so queries of its type may go on a few times, and no more.
+#[test]
+fn birthday_holds_for_the_type_of_the_loop_probe() {
+    let bench = Bench::new(
+        "cache",
+        Source::new(|_, request| Ok(request.reply().finish().into())),
+    );
+    let query = QueryBuilder::new("a.example.org.", 13_u16).unwrap();
+    let request = |number: u8| bench.query(&query, Transport::Udp, number % 250, Duration::ZERO);
+    let said = at_once(&bench, (0..200).map(request).collect());
+    assert!(said.iter().all(|said| matches!(said, Ok(Outcome::Reply(_)))));
+    assert_eq!(bench.source.count(), 4);
+}
+
+#[test]
+fn birthday_holds_for_prefetches() {
+    let bench = Bench::new(
+        "cache {\n prefetch 1 1m 20%\n}",
+        Source::new(|number, request| address(request, 60, number as u8 + 1)),
+    );
+    bench.ask(0.0);
+    let query = |_| bench.query(&a(), Transport::Udp, 1, Duration::from_secs(55));
+    for said in at_once(&bench, (0..500).map(query).collect()) {
+        let Ok(Outcome::Reply(response)) = said else {
+            panic!("expected a reply, got {said:?}");
+        };
+        assert_eq!(shown(&response), (1, 5));
+    }
+    bench.settle();
+    assert_eq!(bench.source.count(), 2);
+    assert_eq!(bench.metric("coredns_cache_prefetch_total", &[]), 1.0);
+}
+
 #[test]
 fn birthday_holds_for_what_cannot_be_kept_and_for_errors() {
     type Say = fn(&mut Request) -> Said;
@@ -270,6 +303,84 @@ fn a_purge_holds_for_answers_that_are_on_their_way() {
         asking.await.expect("no panic").expect("an answer");
     });
     assert_eq!(bench.ask(0.0).0, 2);
+}
+
+/// Who asks after a change must not get what was said before it, even while that is on its way.
+#[test]
+fn a_purge_holds_for_clients_who_would_wait_for_an_answer_that_was_asked_for_before_it() {
+    type Purge = fn(&dyn CachePurge);
+    let purges: [(&str, Purge); 3] = [
+        ("the name", |cache| {
+            cache.purge_name(&"A.example.org.".parse().unwrap());
+        }),
+        ("the zone", |cache| {
+            cache.purge_zone(&"example.org.".parse().unwrap());
+        }),
+        ("everything", CachePurge::purge_all),
+    ];
+    for (case, purge) in purges {
+        let bench = Bench::new(
+            "cache",
+            Source::new(|number, request| address(request, 60, number as u8 + 1)),
+        );
+        let (chain, source) = (bench.chain(), bench.source.clone());
+        let services = Arc::clone(bench.handler.services());
+        let requests = clients(&bench, 6, Transport::Udp);
+        source.hold();
+        let said = bench.handler.block_on(async move {
+            let mut asking = Vec::new();
+            for (number, mut request) in requests.into_iter().enumerate() {
+                if number == 3 {
+                    purge(&**services.first::<dyn CachePurge>().expect("the service"));
+                }
+                let chain = Arc::clone(&chain);
+                asking.push(tokio::spawn(async move { chain.start().run(&mut request).await }));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(source.count(), 2, "{case}: one before and one after the purge");
+            source.release();
+            let mut said = Vec::new();
+            for asking in asking {
+                said.push(asking.await.expect("no panic"));
+            }
+            said
+        });
+        let shown: Vec<u8> = said
+            .iter()
+            .map(|said| match said {
+                Ok(Outcome::Reply(response)) => shown(response).0,
+                other => panic!("{case}: expected a reply, got {other:?}"),
+            })
+            .collect();
+        assert_eq!(shown[3..], [2, 2, 2], "{case}");
+        assert!(
+            shown[..3].iter().all(|last| *last == shown[0]),
+            "{case}: {shown:?}"
+        );
+        assert_eq!(bench.ask(0.0).0, 2, "{case}");
+    }
+}
+
+/// Fetches behind the clients' backs are bounded too: an upstream that hangs must not make them pile up.
+#[test]
+fn refreshes_of_many_expired_answers_are_bounded() {
+    let bench = Bench::new(
+        "cache {\n success 20000\n serve_stale\n}",
+        Source::new(|_, request| address(request, 60, 1)),
+    );
+    let query = |number: usize, at: u64| {
+        let query = QueryBuilder::new(&format!("n{number}.example.org."), A).unwrap();
+        bench.query(&query, Transport::Udp, 1, Duration::from_secs(at))
+    };
+    let names = 9000;
+    let _ = at_once(&bench, (0..names).map(|number| query(number, 0)).collect());
+    assert_eq!(bench.source.count(), names);
+    let said = at_once(&bench, (0..names).map(|number| query(number, 61)).collect());
+    assert!(said.iter().all(|said| matches!(said, Ok(Outcome::Reply(_)))));
+    bench.settle();
+    let refused = bench.metric("catena_cache_refreshes_refused_total", &[]);
+    assert_eq!(bench.source.count(), names + 8192);
+    assert_eq!(refused, (names - 8192) as f64);
 }
 
 /// CVE-2021-25220 and its like: blocks with other sources must not answer for each other.

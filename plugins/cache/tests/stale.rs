@@ -185,6 +185,25 @@ fn prefer_positive_outlives_answers_that_answer_nothing() {
 }
 
 #[test]
+fn a_verified_answer_takes_the_place_of_an_expired_denial() {
+    for mode in ["immediate", "verify", "verify 5s"] {
+        let bench = Bench::new(
+            &format!("cache {{\n serve_stale 1h {mode}\n}}"),
+            Source::new(|_, request| code(request, Rcode::NXDOMAIN, 60)),
+        );
+        bench.reply(&a(), 0.0);
+        bench.source.says(|_, request| address(request, 60, 7));
+        bench.reply(&a(), 61.0);
+        bench.settle();
+        // From here on it is kept, and nobody is asked.
+        for at in [62.0, 63.0, 100.0] {
+            assert_eq!(bench.ask(at).0, 7, "{mode} at {at}");
+        }
+        assert_eq!(bench.source.count(), 2, "{mode}");
+    }
+}
+
+#[test]
 fn denials_go_stale_too() {
     let bench = Bench::new(
         "cache {\n serve_stale\n}",
