@@ -8,7 +8,8 @@ use crate::corefile::{
 };
 use crate::plugin::setup::{Build, Environment};
 use crate::plugin::{
-    BlockInfo, BlockOutline, BlockSettings, Chain, Definition, Handover, Lifecycle, Services, Setup,
+    BlockInfo, BlockOutline, BlockSettings, Chain, Definition, Handover, HopObserver, Lifecycle, Services,
+    Setup,
 };
 
 /// Schemes that this version serves.
@@ -53,13 +54,11 @@ pub fn build(corefile: &Corefile, context: &BuildContext<'_>) -> Result<Plan, Co
         let other_classes = set_up(block, &info, &mut build, corefile, context, &mut errors);
         warnings.append(&mut build.warnings);
         handover = build.handover;
+        let chain = Chain::new(build.plugins, build.settings.panics, Arc::clone(context.counters));
+        let observer = build.services.first::<dyn HopObserver>().cloned();
         blocks.push(BuiltBlock {
             info,
-            chain: Arc::new(Chain::new(
-                build.plugins,
-                build.settings.panics,
-                Arc::clone(context.counters),
-            )),
+            chain: Arc::new(chain.with_observer(observer)),
             settings: build.settings,
             services: Arc::new(build.services),
             lifecycles: build.lifecycles,

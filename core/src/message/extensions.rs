@@ -84,9 +84,41 @@ impl fmt::Debug for Extensions {
     }
 }
 
+/// The headers of the HTTP request that brought a query. A listener for DNS over HTTPS leaves them among the extensions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpHeaders(Vec<(Box<str>, Box<str>)>);
+
+impl HttpHeaders {
+    /// The first value of a header; upper and lower case are alike in its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| &**value)
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for HttpHeaders {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let owned = |(name, value): (N, V)| (name.into(), value.into());
+        Self(headers.into_iter().map(owned).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_found_in_any_case() {
+        let headers: HttpHeaders = [("X-B3-TraceId", "1"), ("accept", "a"), ("Accept", "b")]
+            .into_iter()
+            .collect();
+        assert_eq!(headers.get("x-b3-traceid"), Some("1"));
+        assert_eq!(headers.get("ACCEPT"), Some("a"));
+        assert_eq!(headers.get("host"), None);
+    }
 
     #[test]
     fn one_value_a_type() {

@@ -45,7 +45,7 @@ mod wire;
 
 pub use admit::{Admitted, DropReason, Policy, Refusal, admit};
 pub use edns::{Edns, EdnsOptions};
-pub use extensions::Extensions;
+pub use extensions::{Extensions, HttpHeaders};
 pub use fit::{error_reply, fit, fit_to};
 pub use kept::Kept;
 pub use name::{NameError, QName, Zone};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use super::panics::{self, PanicPolicy};
-use super::{AtOnce, Outcome, Plugin, PluginError};
+use super::{AtOnce, Hop, HopObserver, Outcome, Plugin, PluginError};
 use crate::counters::Counters;
 use crate::message::Request;
 
@@ -18,6 +18,7 @@ pub struct Chain {
     links: Box<[Link]>,
     policy: PanicPolicy,
     counters: Arc<Counters>,
+    observer: Option<Arc<dyn HopObserver>>,
 }
 
 struct Link {
@@ -39,7 +40,15 @@ impl Chain {
             links: plugins.into_iter().map(link).collect(),
             policy,
             counters,
+            observer: None,
         }
+    }
+
+    /// Tells this observer of each plugin that a query meets.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Option<Arc<dyn HopObserver>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// Whether no plugin serves the block.
@@ -92,11 +101,16 @@ impl<'a> Next<'a> {
     where
         'a: 'r,
     {
+        let observer = self.chain.observer.as_deref();
+        let mut stay = None;
         let link = loop {
             let Some(link) = self.chain.links.get(self.index) else {
                 return Run(State::End(Some(Err(self.no_next()))));
             };
             self.index += 1;
+            if let Some(hop) = observer.and_then(|observer| observer.enter(request, link.name)) {
+                stay = Some(Box::new(Stay { hop, around: stay }));
+            }
             match catch_unwind(AssertUnwindSafe(|| link.plugin.serve_at_once(request))) {
                 Ok(AtOnce::Pass) => {}
                 Ok(AtOnce::Answer(outcome)) => return Run(State::End(Some(Ok(outcome)))),
@@ -111,6 +125,7 @@ impl<'a> Next<'a> {
                 future,
                 link,
                 chain: self.chain,
+                _stay: stay,
             }),
             Err(_) => Run(State::End(Some(Err(self.chain.caught(link))))),
         }
@@ -185,6 +200,14 @@ impl Chain {
 /// The future of [`Next::run`]: one plugin at work, with a barrier that no panic passes.
 pub struct Run<'r>(State<'r>);
 
+/// A query's stay at a plugin that is observed, and at those before it that let the query pass. The inner one ends first.
+struct Stay {
+    #[expect(dead_code, reason = "its end is what the observer waits for")]
+    hop: Hop,
+    #[expect(dead_code, reason = "its end is what the observer waits for")]
+    around: Option<Box<Self>>,
+}
+
 type Serving<'r> = Pin<Box<dyn Future<Output = Result<Outcome, PluginError>> + Send + 'r>>;
 
 enum State<'r> {
@@ -192,6 +215,8 @@ enum State<'r> {
         future: Serving<'r>,
         link: &'r Link,
         chain: &'r Chain,
+        /// Behind the future, so that it ends after all that the future holds.
+        _stay: Option<Box<Stay>>,
     },
     End(Option<Result<Outcome, PluginError>>),
 }
@@ -201,12 +226,12 @@ impl Future for Run<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Call { future, link, chain } => {
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                    Ok(polled) => polled,
-                    Err(_) => Poll::Ready(Err(chain.caught(link))),
-                }
-            }
+            State::Call {
+                future, link, chain, ..
+            } => match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(polled) => polled,
+                Err(_) => Poll::Ready(Err(chain.caught(link))),
+            },
             // Polled again after its end, which a correct caller does not do: stay pending for ever.
             State::End(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
         }
@@ -221,9 +246,11 @@ impl fmt::Debug for Run<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::task::Waker;
 
     use async_trait::async_trait;
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::message::{QueryBuilder, Rcode};
@@ -259,11 +286,15 @@ mod tests {
     const PANIC: fn() -> AtOnce = || panic!("no chain ends here");
 
     fn run(plugins: Vec<Arc<dyn Plugin>>) -> (Result<Outcome, PluginError>, Arc<Chain>) {
-        let chain = Arc::new(Chain::new(
-            plugins,
-            PanicPolicy::Catch,
-            Arc::new(Counters::new(1)),
-        ));
+        run_observed(plugins, None)
+    }
+
+    fn run_observed(
+        plugins: Vec<Arc<dyn Plugin>>,
+        observer: Option<Arc<dyn HopObserver>>,
+    ) -> (Result<Outcome, PluginError>, Arc<Chain>) {
+        let chain = Chain::new(plugins, PanicPolicy::Catch, Arc::new(Counters::new(1)));
+        let chain = Arc::new(chain.with_observer(observer));
         let mut request = QueryBuilder::new("a.", 1_u16).unwrap().to_request().unwrap();
         let mut running = chain.start().run(&mut request);
         let polled = Pin::new(&mut running).poll(&mut Context::from_waker(Waker::noop()));
@@ -316,5 +347,71 @@ mod tests {
         let error = outcome.unwrap_err();
         assert!(error.is_panic() && error.plugin() == "quick", "{error}");
         assert_eq!((chain.panics("quick"), chain.panics("nothing")), (1, 0));
+    }
+
+    /// Writes down when queries come to a plugin and leave it.
+    #[derive(Default)]
+    struct Diary(Arc<Mutex<Vec<String>>>);
+
+    impl Diary {
+        fn text(&self) -> String {
+            self.0.lock().join(" ")
+        }
+    }
+
+    impl HopObserver for Diary {
+        fn enter(&self, _: &Request, plugin: &'static str) -> Option<Hop> {
+            if plugin == "nothing" {
+                return None;
+            }
+            self.0.lock().push(format!("+{plugin}"));
+            Some(Box::new(Leaves(plugin, Arc::clone(&self.0))))
+        }
+
+        fn ask(&self, _: &Request, _: SocketAddr) -> Option<Hop> {
+            None
+        }
+    }
+
+    struct Leaves(&'static str, Arc<Mutex<Vec<String>>>);
+
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            self.1.lock().push(format!("-{}", self.0));
+        }
+    }
+
+    /// Waits behind a name of its own.
+    struct Slow;
+
+    impl Plugin for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+    }
+
+    #[test]
+    fn an_observer_sees_each_plugin_come_and_go() {
+        let quick = |at_once| Arc::new(Quick(at_once)) as Arc<dyn Plugin>;
+        let slow = || Arc::new(Slow) as Arc<dyn Plugin>;
+        for (case, plugins, want) in [
+            ("an answer at once", vec![quick(ANSWER)], "+quick -quick"),
+            (
+                "one that passes is around those behind it",
+                vec![slow(), quick(|| AtOnce::Pass), slow(), quick(ANSWER)],
+                "+slow +quick +slow +quick -quick -slow -quick -slow",
+            ),
+            (
+                "one that is not watched",
+                vec![Arc::new(Nothing), quick(ANSWER)],
+                "+quick -quick",
+            ),
+            ("a panic", vec![slow(), quick(PANIC)], "+slow +quick -quick -slow"),
+            ("the end of the chain", vec![slow()], "+slow -slow"),
+        ] {
+            let diary = Arc::new(Diary::default());
+            let _ = run_observed(plugins, Some(Arc::clone(&diary) as _));
+            assert_eq!(diary.text(), want, "case {case}");
+        }
     }
 }

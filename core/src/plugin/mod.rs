@@ -81,8 +81,8 @@ pub use lifecycle::{BlockOutline, Lifecycle, StartContext, StartError, StopReaso
 pub use outcome::{AtOnce, MessageSource, Outcome, TransferStream};
 pub use panics::{PanicPolicy, install_panic_hook};
 pub use services::{
-    Autopath, CachePurge, MetadataProvider, MetadataSink, Readiness, ServerObserver, Services, Tap, TapEvent,
-    TapKind, Transferer,
+    Autopath, CachePurge, Hop, HopObserver, MetadataProvider, MetadataSink, Readiness, ServerObserver,
+    Services, Tap, TapEvent, TapKind, Transferer,
 };
 pub use settings::{
     BlockSettings, ListenHost, Proxied, ProxiedConnection, ProxyHeader, Timeouts, ViewFilter,

@@ -166,3 +166,19 @@ pub trait ServerObserver: Send + Sync + 'static {
     /// The server answered `request` with `rcode` without running a chain, on any of its listeners.
     fn refused(&self, request: &Request, rcode: Rcode);
 }
+
+/// Follows queries on their way through the block's chain, as tracing does.
+///
+/// The chain asks the first observer that the block's plugins offer, for each plugin that a query meets; without one it
+/// costs nothing.
+pub trait HopObserver: Send + Sync + 'static {
+    /// A query is about to meet `plugin`. What is given is dropped when the plugin is done with the query, and those
+    /// behind it with it; nothing if this query is not followed.
+    fn enter(&self, request: &Request, plugin: &'static str) -> Option<Hop>;
+
+    /// A plugin is about to ask another server about a query, and drops what is given when it has the answer.
+    fn ask(&self, request: &Request, upstream: SocketAddr) -> Option<Hop>;
+}
+
+/// A stretch of a query's way, which ends when this is dropped.
+pub type Hop = Box<dyn Send>;

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use super::setup::{Build, Environment};
 use super::{
-    AtOnce, BlockInfo, BlockSettings, Chain, Definition, Handover, Lifecycle, Outcome, Plugin, PluginError,
-    Services, Setup, Shared,
+    AtOnce, BlockInfo, BlockSettings, Chain, Definition, Handover, HopObserver, Lifecycle, Outcome, Plugin,
+    PluginError, Services, Setup, Shared,
 };
 use crate::corefile::testing::parse_directives;
 use crate::corefile::{ConfigErrors, Directive, fingerprint};
@@ -126,8 +126,10 @@ pub fn set_up(definitions: &[Definition], text: &str) -> Result<TestBlock, Confi
         (definition.setup)(&mut setup).map_err(|errors| errors.in_directive(definition.name))?;
     }
     let counters = Arc::new(Counters::new(WORKERS));
+    let chain = Chain::new(build.plugins, build.settings.panics, counters);
+    let observer = build.services.first::<dyn HopObserver>().cloned();
     Ok(TestBlock {
-        chain: Arc::new(Chain::new(build.plugins, build.settings.panics, counters)),
+        chain: Arc::new(chain.with_observer(observer)),
         settings: build.settings,
         services: build.services,
         lifecycles: build.lifecycles,
