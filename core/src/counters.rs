@@ -61,6 +61,8 @@ events! {
     TcpQueryLimit = "catena_tcp_connections_query_limit", "TCP connections closed after the allowed number of queries.";
     /// A stream that waited with reading since too many of its queries were in flight.
     TcpInFlight = "catena_tcp_in_flight_waits", "Times that a TCP connection was not read because too many of its queries were in flight.";
+    /// A question that the server did not ask itself since it had asked enough for one client's query.
+    RequeryRefused = "catena_requeries_refused", "Questions that were not asked because the bound on questions for one query was reached.";
 }
 
 /// The server's own counters; each worker counts on its own cache lines.

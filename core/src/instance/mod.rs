@@ -34,7 +34,7 @@ use crate::plugin::{
     Handover, ServerObserver, Shared, StartContext, StartError, StopReason, install_panic_hook,
 };
 use crate::server::{
-    Control, ControlRequest, Endpoint, Generation, GenerationEnd, Table, TableParts, WorkerContext,
+    Control, ControlRequest, Endpoint, Generation, GenerationEnd, Requery, Table, TableParts, WorkerContext,
     WorkerThread,
 };
 
@@ -145,13 +145,15 @@ impl Server {
             max_connections: options.max_connections,
         };
         let (control, requests) = Control::new();
+        let shared = Shared::default();
+        shared.put(Arc::new(Requery::new(Arc::clone(&counters))));
         let mut server = Self {
             source: Arc::new(options.source),
             registry: Arc::new(options.registry),
             default_port: options.default_port,
             log: options.log,
             counters,
-            shared: Shared::default(),
+            shared,
             workers: Vec::new(),
             endpoints: HashMap::new(),
             running: Running {
@@ -342,8 +344,13 @@ impl Server {
     ) -> Vec<Arc<Endpoint>> {
         let mut endpoints = HashMap::new();
         let observers = observers(plan);
-        for listener in &plan.listeners {
-            let table = Arc::new(table_of(listener, &observers, generation));
+        let tables: Vec<Arc<Table>> = plan
+            .listeners
+            .iter()
+            .map(|listener| Arc::new(table_of(listener, &observers, generation)))
+            .collect();
+        self.shared.of::<Requery>().replace(tables.iter());
+        for (listener, table) in plan.listeners.iter().zip(tables) {
             let endpoint = match self.endpoints.remove(&listener.address) {
                 Some(endpoint) => {
                     endpoint.replace(table);

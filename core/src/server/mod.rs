@@ -13,6 +13,7 @@ mod endpoint;
 mod generation;
 mod inbox;
 mod query;
+mod requery;
 mod table;
 pub mod tcp;
 pub mod udp;
@@ -20,6 +21,7 @@ mod worker;
 
 pub use control::Control;
 pub use endpoint::Endpoint;
+pub use requery::{MAX_REQUERIES, Requery};
 pub use table::{Found, Site, Table};
 
 pub(crate) use control::ControlRequest;

@@ -17,8 +17,9 @@ use catena_core::config::Registry;
 use catena_core::counters::{Counters, Event};
 use catena_core::instance::{CorefileSource, Options, Server};
 use catena_core::log::{Captured, LogSink};
-use catena_core::message::{QueryBuilder, Request};
+use catena_core::message::{QueryBuilder, Rcode, Request};
 use catena_core::plugin::{Control, Definition, Next, Outcome, Plugin, PluginError};
+use catena_core::server::Requery;
 use tokio::sync::Semaphore;
 
 /// Answers every query with an empty NOERROR.
@@ -102,6 +103,35 @@ impl Plugin for Slow {
     }
 }
 
+/// Asks the server itself for the name behind the first label where that is `to`, and for the same name where it is
+/// `loop`; says NXRRSET where no answer comes back, else the answer's RCODE. Passes other names on.
+pub struct Chase(Arc<Requery>);
+
+#[async_trait]
+impl Plugin for Chase {
+    fn name(&self) -> &'static str {
+        "chase"
+    }
+
+    async fn serve_dns(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, PluginError> {
+        let name = request.qname_as_asked().to_vec();
+        let target = match name.get(1..3) {
+            Some(b"to") => name[3..].to_vec(),
+            Some(b"lo") => name,
+            _ => return next.run(request).await,
+        };
+        let qtype = request.qtype_code();
+        let answer = self.0.ask(request, &target, qtype).await;
+        Ok(Outcome::Status(
+            answer.map_or(Rcode::NXRRSET, |response| response.rcode()),
+        ))
+    }
+}
+
+pub const CHASE: Definition = Definition::new("chase", |setup| {
+    setup.add(Chase(setup.shared()));
+    Ok(())
+});
 pub const FIXED: Definition = Definition::new("fixed", |setup| {
     setup.add(Fixed);
     Ok(())
@@ -121,7 +151,7 @@ pub const SLOW: Definition = Definition::new("slow", |setup| {
 
 /// The tests' list of plugins.
 pub fn registry() -> Registry {
-    Registry::new([PASS, FRAGILE, SLOW, FIXED])
+    Registry::new([PASS, FRAGILE, SLOW, CHASE, FIXED])
 }
 
 /// A running server; it is stopped when this is dropped.
