@@ -16,6 +16,7 @@ pub struct Folder {
     directory: TempDir,
     ports: [Port; 4],
     binary: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 /// How a program ended.
@@ -33,6 +34,7 @@ impl Folder {
             directory,
             ports: std::array::from_fn(|_| Port::any()),
             binary: BINARY.into(),
+            environment: Vec::new(),
         }
     }
 
@@ -46,6 +48,12 @@ impl Folder {
     /// Runs another build of the program.
     pub fn binary(mut self, binary: impl Into<PathBuf>) -> Self {
         self.binary = binary.into();
+        self
+    }
+
+    /// Sets a variable of the program's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -100,7 +108,10 @@ impl Folder {
         let args: Vec<String> = args.iter().map(|arg| self.fill(arg)).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let stdin = stdin.map(|text| self.fill(text));
-        Process::start(&self.binary, self.directory.path(), &args, stdin.as_deref())
+        let fill = |(name, value): &(String, String)| (name.clone(), self.fill(value));
+        let environment: Vec<_> = self.environment.iter().map(fill).collect();
+        let folder = self.directory.path();
+        Process::start(&self.binary, folder, &args, &environment, stdin.as_deref())
     }
 
     /// Starts the server, and waits until it says that it serves.

@@ -32,9 +32,16 @@ struct State {
 
 impl Process {
     /// Starts a program. Without `stdin` its standard input is empty and no pipe.
-    pub fn start(binary: &Path, folder: &Path, args: &[&str], stdin: Option<&str>) -> Self {
+    pub fn start(
+        binary: &Path,
+        folder: &Path,
+        args: &[&str],
+        environment: &[(String, String)],
+        stdin: Option<&str>,
+    ) -> Self {
         let mut child = Command::new(binary)
             .args(args)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .stdin(if stdin.is_some() {
                 Stdio::piped()

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use catena_core::message::{CLASS_IN, Owner, Rcode, RdataWriter, Request, Response, Section, Zone};
+use catena_core::message::{
+    CLASS_IN, Owner, Rcode, RdataWriter, ReplyBuilder, Request, Response, Section, Zone,
+};
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -16,6 +18,7 @@ const EXPIRE: u32 = 86_400;
 
 /// The name of the server below its zone, and that of its mailbox.
 const SERVER: &[u8] = b"\x02ns\x03dns";
+const SERVER_LABEL_LEN: usize = 3;
 const MAILBOX: &[u8] = b"\x0ahostmaster";
 
 /// Longest name in wire form.
@@ -68,15 +71,47 @@ impl Apex {
             }),
             _ => return None,
         };
-        // The name of the server is known by its address only, which is the one that was asked.
-        if qtype == NS && !local.is_unspecified() {
-            let owner = Owner::Name(&self.server);
-            match local {
-                IpAddr::V4(address) => reply.record(Section::Additional, owner, A, CLASS_IN, ttl, address),
-                IpAddr::V6(address) => reply.record(Section::Additional, owner, AAAA, CLASS_IN, ttl, address),
-            };
+        if qtype == NS {
+            self.server_address(&mut reply, Section::Additional, local, ttl);
         }
         Some(reply.finish())
+    }
+
+    /// What there is at the server's own name, if the query is for that: whoever follows the NS record asks for it.
+    pub(crate) fn answer_server(&self, request: &mut Request, serial: u32, ttl: u32) -> Option<Response> {
+        let name = request.qname().as_wire();
+        // Between the server and its zone there is a name that has nothing itself.
+        let between = self.server.get(SERVER_LABEL_LEN..);
+        // A zone whose name leaves no room for it is its own server.
+        if *self.server == *self.zone.as_wire() || (name != &*self.server && Some(name) != between) {
+            return None;
+        }
+        if Some(name) == between {
+            return Some(self.deny(request, Rcode::NOERROR, serial, ttl));
+        }
+        let (qtype, local) = (request.qtype_code(), request.local().ip().to_canonical());
+        let of_type = match qtype {
+            A => local.is_ipv4(),
+            AAAA => local.is_ipv6(),
+            _ => false,
+        };
+        if !of_type || local.is_unspecified() {
+            return Some(self.deny(request, Rcode::NOERROR, serial, ttl));
+        }
+        let mut reply = request.reply();
+        reply.authoritative(true);
+        self.server_address(&mut reply, Section::Answer, local, ttl);
+        Some(reply.finish())
+    }
+
+    /// The server is known by its address only, which is the one that was asked.
+    fn server_address(&self, reply: &mut ReplyBuilder, section: Section, local: IpAddr, ttl: u32) {
+        let owner = Owner::Name(&self.server);
+        match local {
+            _ if local.is_unspecified() => {}
+            IpAddr::V4(address) => drop(reply.record(section, owner, A, CLASS_IN, ttl, address)),
+            IpAddr::V6(address) => drop(reply.record(section, owner, AAAA, CLASS_IN, ttl, address)),
+        }
     }
 
     fn soa(&self, serial: u32, ttl: u32) -> impl FnOnce(&mut RdataWriter<'_>) {

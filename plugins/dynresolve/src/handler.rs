@@ -136,6 +136,12 @@ impl Dynresolve {
             instance.metrics.answered(zone, Answered::Apex);
             return response.into();
         }
+        if place == Place::Nowhere
+            && let Some(response) = apex.answer_server(request, serial, ttl)
+        {
+            instance.metrics.answered(zone, Answered::Apex);
+            return response.into();
+        }
         let (rcode, answered) = match place {
             Place::Nowhere => (Rcode::NXDOMAIN, Answered::Nxdomain),
             _ => (Rcode::NOERROR, Answered::Nodata),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -176,6 +176,17 @@ impl Instances {
             .next()
     }
 
+    /// The sockets whose addresses leave no room for another one, which are those of this server's own.
+    pub(crate) fn overlapping(&self, address: SocketAddr) -> Vec<TcpListener> {
+        let known: Vec<_> = self.known.lock().iter().filter_map(Weak::upgrade).collect();
+        let in_the_way = known
+            .iter()
+            .filter(|instance| overlap(instance.config.listen, address));
+        in_the_way
+            .filter_map(|instance| instance.listener.lock().as_ref()?.try_clone().ok())
+            .collect()
+    }
+
     /// Checks that an instance shares nothing with those of the blocks before its own.
     pub(crate) fn check(&self, instance: &Arc<Instance>) -> Result<(), ConfigError> {
         let pending = self.in_phase(Phase::Pending);
@@ -183,10 +194,13 @@ impl Instances {
         for other in before {
             let (own, others) = (&instance.config, &other.config);
             let (mine, theirs) = (&instance.block, &other.block);
-            if own.listen == others.listen {
-                let address = own.listen;
-                let message = format!("`{mine}` cannot listen on {address}: `{theirs}` does");
-                let place = format!("that stands at {}", others.listen_token.span());
+            if overlap(own.listen, others.listen) {
+                let message = format!("`{mine}` cannot listen on {}: `{theirs}` does", own.listen);
+                let place = format!(
+                    "that stands at {}, `{}`",
+                    others.listen_token.span(),
+                    others.listen_token
+                );
                 return Err(own
                     .listen_token
                     .error(message)
@@ -282,6 +296,14 @@ impl Instances {
             |total| total.records,
         );
     }
+}
+
+/// Whether two sockets cannot have these addresses at once.
+pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // The address of all that IPv6 has stands for IPv4 too.
+    let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    one.port() == other.port() && (one_ip == other_ip || covers(one_ip, other_ip) || covers(other_ip, one_ip))
 }
 
 impl Instance {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use catena_core::corefile::{ConfigError, ConfigErrors};
 use catena_core::plugin::{BlockInfo, Lifecycle, Services, StartContext, StartError, StopReason};
 use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Api, serve};
@@ -19,6 +20,9 @@ use crate::tls::Certificate;
 
 /// Threads beside that of the API, for files and for what takes long.
 const BLOCKING_THREADS: usize = 2;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// Starts and stops an instance.
 #[derive(Debug)]
@@ -86,7 +90,14 @@ impl Life {
 
     fn listen(&self) -> Result<TcpListener, StartError> {
         let address = self.instance.config.listen;
-        let listener = self.instances.listener(address).unwrap_or_else(|| bind(address));
+        let listener = self.instances.listener(address).unwrap_or_else(|| {
+            let others = self.instances.overlapping(address);
+            if others.is_empty() {
+                bind(address)
+            } else {
+                bind_beside(address, &others)
+            }
+        });
         let prepared = listener.and_then(|listener| {
             listener.set_nonblocking(true)?;
             let kept = listener.try_clone()?;
@@ -228,6 +239,28 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         }
         bound => bound,
     }
+}
+
+/// Binds an address that sockets of the configuration before this one are in the way of, as 127.0.0.1:8080 is of :8080.
+/// They go once this one serves; until then the port is shared, with nobody else.
+fn bind_beside(address: SocketAddr, others: &[TcpListener]) -> io::Result<TcpListener> {
+    let share = |shared: bool| {
+        others
+            .iter()
+            .try_for_each(|other| SockRef::from(other).set_reuse_port(shared))
+    };
+    share(true)?;
+    let bound =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&SockAddr::from(address))?;
+            socket.listen(BACKLOG)?;
+            socket.set_reuse_port(false)?;
+            Ok(socket.into())
+        });
+    share(false)?;
+    bound
 }
 
 /// Shows the place in the Corefile.

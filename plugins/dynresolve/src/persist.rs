@@ -169,3 +169,49 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catena_metrics::Registry;
+
+    use crate::service::Service;
+
+    /// The time that the disk takes is not counted: the clock stands still meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn each_write_is_in_the_file_a_tenth_of_a_second_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let zones = Arc::new(Zones::new(&["service.local".parse().unwrap()]));
+        let store = Arc::new(Store::new(Arc::clone(&zones)));
+        let keeper = Keeper {
+            path: folder.path().join("state.json"),
+            store: Arc::clone(&store),
+            metrics: Arc::new(Metrics::of(&Registry::default(), &zones)),
+            disk: Arc::default(),
+            written: Some(0),
+        };
+        let path = keeper.path.clone();
+        let stop = watch::Sender::new(false);
+        let kept = tokio::spawn(keeper.run(stop.subscribe()));
+        let service = Service {
+            records: vec![std::net::Ipv4Addr::new(192, 0, 2, 1)],
+            ttl: 0,
+        };
+        let mut checks = tokio::task::JoinSet::new();
+        // Writes of which some come while the ones before them are gathered.
+        for pause in [0, 1, 10, 29, 30, 31, 99, 500, 3] {
+            sleep(Duration::from_millis(pause)).await;
+            let name = zones.read(&format!("after-{pause}")).unwrap();
+            store.put(&name, &service);
+            let (path, zones) = (path.clone(), Arc::clone(&zones));
+            checks.spawn(async move {
+                sleep(Duration::from_millis(100)).await;
+                let kept = restore(&path, &zones).unwrap().expect("a file");
+                assert!(kept.services.iter().any(|(known, _)| *known == name), "{pause}");
+            });
+        }
+        checks.join_all().await;
+        stop.send_replace(true);
+        kept.await.unwrap();
+    }
+}

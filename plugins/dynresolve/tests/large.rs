@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use catena_plugin_dynresolve::PLUGIN;
 use catena_testkit::TestServer;
 
+/// That of the server: what memory a state takes is also the allocator's business.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SERVICES: usize = 100_000;
 
 /// Memory of this process now, in MiB.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::EXPECT;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
@@ -26,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Api;
 use super::refusal::Refusal;
+use super::rest;
 use super::router::{Client, router};
 
 /// What a connection may take.
@@ -204,13 +206,20 @@ async fn answer(
     client: SocketAddr,
     busy: Busy,
 ) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
+    let waits = request.headers().contains_key(EXPECT);
+    let (parts, body) = request.into_parts();
+    let (body, rest) = rest::lend(body, waits);
+    let mut request = Request::from_parts(parts, Body::new(body));
     request.extensions_mut().insert(Client(client));
     let answered = tokio::spawn(async move {
         let _busy = busy;
         TowerToHyperService::new(router).call(request).await
     });
-    match answered.await {
+    let answered = answered.await;
+    if rest.comes() {
+        tokio::spawn(rest.discard());
+    }
+    match answered {
         Ok(answered) => answered,
         Err(error) => {
             if error.is_panic() {

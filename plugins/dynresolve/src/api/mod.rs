@@ -5,6 +5,7 @@ mod audit;
 mod connection;
 mod endpoints;
 mod refusal;
+mod rest;
 mod router;
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ fn defaults_hold() {
 fn every_option_is_read() {
     let config = parse_text(
         "dynresolve {\n api listen [2001:db8::1]:8443\n api token secret\n api allow 127.0.0.0/8 10.0.0.1\n \
-         api allow 2001:db8::/32\n api rate-limit 1000\n api tls cert.pem /etc/key.pem\n api persist state.json\n ttl 0\n \
+         api allow 2001:db8::/32 ::1\n api rate-limit 1000\n api tls cert.pem /etc/key.pem\n api persist state.json\n ttl 0\n \
          cache 1m30s\n fallback 10.0.0.1\n}",
     )
     .unwrap();
@@ -37,7 +37,7 @@ fn every_option_is_read() {
         (Some(Ipv4Addr::new(10, 0, 0, 1)), 1000)
     );
     let allow: Vec<_> = config.allow.iter().map(ToString::to_string).collect();
-    assert_eq!(allow, ["127.0.0.0/8", "10.0.0.1/32", "2001:db8::/32"]);
+    assert_eq!(allow, ["127.0.0.0/8", "10.0.0.1/32", "2001:db8::/32", "::1/128"]);
     let tls = config.tls.unwrap();
     assert_eq!(
         (tls.cert.as_path(), tls.key.as_path()),

@@ -147,6 +147,33 @@ fn the_apex_has_soa_and_ns_and_each_write_changes_the_serial() {
 }
 
 #[test]
+fn the_name_of_the_ns_record_has_the_address_that_was_asked_unless_it_is_a_service() {
+    let server = serve(FAST, "");
+    for (query, rcode, want) in [
+        (
+            "ns.dns.service.local. A",
+            Rcode::NOERROR,
+            &["ns.dns.service.local. 5 A 127.0.0.1"][..],
+        ),
+        ("ns.dns.service.local. AAAA", Rcode::NOERROR, &[]),
+        ("dns.service.local. A", Rcode::NOERROR, &[]),
+        ("x.dns.service.local. A", Rcode::NXDOMAIN, &[]),
+        ("x.ns.dns.service.local. A", Rcode::NXDOMAIN, &[]),
+    ] {
+        let answer = server.ask(query);
+        answer
+            .assert_rcode(rcode)
+            .assert_flags("aa rd")
+            .assert_answer(want.iter().copied());
+        assert_eq!(answer.authority().len(), usize::from(want.is_empty()), "{query}");
+    }
+    Http::of(&server).register("ns.dns", &[7]);
+    server
+        .ask("ns.dns.service.local. A")
+        .assert_answer(["ns.dns.service.local. 5 A 192.0.2.7"]);
+}
+
+#[test]
 fn the_fallback_answers_for_what_is_not_there_and_no_type_denies_it() {
     let server = serve(
         &format!("{FAST}\n fallback 192.0.2.99\n ttl 3"),

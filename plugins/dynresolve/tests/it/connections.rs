@@ -111,3 +111,44 @@ fn dns_is_answered_while_the_api_is_busy() {
         assert!(asked > 10, "{asked} queries");
     });
 }
+
+#[test]
+fn a_body_that_is_refused_while_it_is_sent_has_its_answer_over_both_versions_of_http() {
+    let server = serve("api rate-limit 100000", "");
+    let http = Http::of(&server);
+    let large = "x".repeat(11 << 20);
+    for (case, token, path, status) in [
+        ("too large", TOKEN, "/v1/state", 413),
+        ("another token", "guess", "/v1/state", 401),
+        ("no such path", TOKEN, "/v1/nowhere", 404),
+    ] {
+        // A client that reads only when it is through with sending.
+        let mut stream = http.connect();
+        let head = http
+            .with_token(Some(token))
+            .head("PUT", path, large.len(), "keep-alive");
+        stream
+            .write_all((head + &large).as_bytes())
+            .unwrap_or_else(|error| panic!("case {case}: {error}"));
+        read_reply(&mut stream).expect(case).expect(status);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server.port_of(1)))
+                .await
+                .unwrap();
+            let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+            let (mut client, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            let request = hyper::Request::put(format!("http://api{path}"))
+                .header("authorization", format!("Bearer {token}"))
+                .body(large.clone())
+                .unwrap();
+            let response = client.send_request(request).await;
+            let response = response.unwrap_or_else(|error| panic!("case {case}: {error:?}"));
+            assert_eq!(response.status().as_u16(), status, "case {case}");
+        });
+    }
+}

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use catena_testkit::{TestServer, eventually};
 use serde_json::Value;
@@ -269,35 +270,49 @@ fn generation(services: &Value) -> usize {
     octets[2] * 256 + octets[3]
 }
 
+/// Puts one generation behind the other until the server is gone; says which one was the last to be answered.
+fn storm(http: &Http, first: usize, answered: &AtomicUsize) -> usize {
+    for generation in first.. {
+        let body = state_of(generation);
+        match http.try_send("PUT", "/v1/state", body.as_bytes()) {
+            Some(reply) => reply.expect(200),
+            None => return generation,
+        };
+        answered.store(generation, Ordering::SeqCst);
+    }
+    unreachable!("the server is killed")
+}
+
 #[test]
 fn a_kill_at_any_moment_leaves_a_whole_state() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    let mut written = 0;
-    let mut kept = 0;
+    let (mut sent, mut kept) = (0, 0);
     for round in 0..50 {
         let (mut child, http) = child(folder.path());
         if round > 0 {
             let all: Value = serde_json::from_str(&http.get("/v1/services").expect(200).body).unwrap();
-            kept = generation(&all["services"]);
-            assert!(kept <= written, "round {round}: {kept} of {written}");
+            assert_eq!(generation(&all["services"]), kept, "round {round}");
         }
-        let first = written + 1;
-        // Each round ends at another point between two writes to the disk.
-        for _ in 0..=(round * 7) % 23 {
-            written += 1;
-            http.put("/v1/state", &state_of(written)).expect(200);
-        }
-        if round == 0 {
-            eventually("a first file", || read(&path));
-        }
-        child.kill().unwrap();
+        let first = sent + 1;
+        let answered = AtomicUsize::new(sent);
+        std::thread::scope(|scope| {
+            let storm = scope.spawn(|| storm(&http, first, &answered));
+            // Each round ends at another point, while writes come in and the file is written.
+            let enough = first + (round * 7) % 23;
+            eventually("enough writes", || {
+                let file = round > 0 || path.exists();
+                (file && answered.load(Ordering::SeqCst) >= enough).then_some(())
+            });
+            child.kill().unwrap();
+            sent = storm.join().unwrap();
+        });
         child.wait().unwrap();
         let state = read(&path).expect("a whole file");
         let found = generation(&state["services"]);
         assert!(
-            found == kept || (first..=written).contains(&found),
-            "round {round}: {found} is neither {kept} nor {first} to {written}"
+            found == kept || (first..=sent).contains(&found),
+            "round {round}: {found} is neither {kept} nor {first} to {sent}"
         );
         kept = found;
     }

@@ -148,3 +148,39 @@ fn a_block_that_comes_later_begins_empty_and_one_that_goes_frees_its_address() {
         TestServer::builder(PLUGINS, &text).try_start().ok()
     });
 }
+
+#[test]
+fn the_api_moves_from_one_address_to_all_and_back() {
+    let server = serve(FAST, "");
+    let http = Http::of(&server);
+    http.register("a", &[1]);
+    for listen in ["127.0.0.1", "0.0.0.0", "127.0.0.1", "", "127.0.0.2"] {
+        let pair = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
+        server.write("cert.pem", &pair.cert.pem());
+        server.write("key.pem", &pair.signing_key.serialize_pem());
+        let text = corefile(&format!("{FAST}\n api tls cert.pem key.pem"), "")
+            .replace("127.0.0.1:@P1@", &format!("{listen}:@P1@"));
+        server
+            .reload(&text)
+            .unwrap_or_else(|error| panic!("{listen:?}: {error}"));
+        server
+            .ask("a.service.local. A")
+            .assert_answer(["a.service.local. 5 A 192.0.2.1"]);
+    }
+    // Nobody has 127.0.0.1 any more.
+    catena_testkit::eventually("the address to be free", || {
+        std::net::TcpListener::bind(("127.0.0.1", server.port_of(1))).ok()
+    });
+    // Another server does not get an address that overlaps.
+    let text = corefile("api tls cert.pem key.pem", "")
+        .replace("127.0.0.1:@P1@", &format!(":{}", server.port_of(1)));
+    let pair = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
+    let second = TestServer::builder(PLUGINS, &text)
+        .file("cert.pem", pair.cert.pem())
+        .file("key.pem", pair.signing_key.serialize_pem());
+    let error = match second.try_start() {
+        Ok(_) => panic!("the address is taken"),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("the API cannot listen on [::]:"), "{error}");
+}

@@ -28,6 +28,32 @@ fn two_blocks_on_one_address_are_an_error_that_names_both() {
 }
 
 #[test]
+fn addresses_that_overlap_are_an_error_that_names_both_blocks() {
+    let tls = "api tls cert.pem key.pem";
+    for (one, other) in [
+        ("127.0.0.1", "0.0.0.0"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("", "127.0.0.1"),
+        ("[::1]", ""),
+        ("", "0.0.0.0"),
+        ("localhost", "127.0.0.1"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+    ] {
+        let block = |zone: &str, host: &str| {
+            corefile(tls, "")
+                .replace("service.local", zone)
+                .replace("127.0.0.1:@P1@", &format!("{host}:@P1@"))
+        };
+        let error = start_error(&(block("one.local", one) + &block("other.local", other)));
+        assert!(
+            error.contains("`dns://other.local.:") && error.contains("cannot listen on "),
+            "{one} {other}: {error}"
+        );
+        assert!(error.contains(": `dns://one.local.:"), "{one} {other}: {error}");
+    }
+}
+
+#[test]
 fn two_blocks_with_one_file_are_an_error_that_names_both() {
     let options = "api persist state.json";
     let second = corefile(options, "")

@@ -107,6 +107,36 @@ fn tls_12_and_13_and_both_versions_of_http_work() {
     }
 }
 
+/// The greeting of a client that knows TLS up to a version (RFC 5246, section 7.4.1.2), with one cipher suite of its time.
+fn client_hello(version: [u8; 2]) -> Vec<u8> {
+    let mut hello = version.to_vec();
+    hello.extend([7; 32]); // random
+    hello.push(0); // no session
+    hello.extend([0, 4, 0xc0, 0x09, 0xc0, 0x2b]); // ECDHE_ECDSA with AES_128_CBC_SHA, and with AES_128_GCM_SHA256
+    hello.extend([1, 0]); // no compression
+    hello.extend([0, 8, 0, 13, 0, 4, 0, 2, 4, 3]); // signatures: ecdsa_secp256r1_sha256
+    let mut message = vec![1, 0, 0, hello.len() as u8];
+    message.extend(hello);
+    let mut record = vec![22, 3, 1, 0, message.len() as u8];
+    record.extend(message);
+    record
+}
+
+#[test]
+fn older_versions_of_tls_are_refused() {
+    const PROTOCOL_VERSION: u8 = 70;
+    let server = start(&pair(), "127.0.0.1");
+    for (version, refused) in [([3, 1], true), ([3, 2], true), ([3, 3], false)] {
+        let mut stream = crate::http::Http::of(&server).connect();
+        std::io::Write::write_all(&mut stream, &client_hello(version)).unwrap();
+        let mut alert = [0; 7];
+        std::io::Read::read_exact(&mut stream, &mut alert).unwrap();
+        // A fatal alert (RFC 5246, section 7.2); the newest version is refused for another reason.
+        assert_eq!((alert[0], alert[5]), (21, 2), "{version:?}: {alert:?}");
+        assert_eq!(alert[6] == PROTOCOL_VERSION, refused, "{version:?}: {alert:?}");
+    }
+}
+
 #[test]
 fn a_new_certificate_is_taken_over_without_a_restart() {
     let (old, new) = (pair(), pair());
