@@ -31,6 +31,7 @@ mod keys;
 mod laws;
 mod lexer;
 mod parser;
+mod pattern;
 mod print;
 mod source;
 mod structure;
@@ -52,6 +53,7 @@ pub use self::{
     error::{Collector, ConfigError, ConfigErrors, ConfigWarning},
     format::format,
     keys::{Key, Scheme, Served, keys},
+    pattern::{PatternError, regex_of_re2},
     source::{ImportSite, Source, Span},
     suggest::nearest,
     token::Token,

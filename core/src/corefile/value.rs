@@ -16,6 +16,7 @@ use super::{
     ConfigError, Token,
     duration::{DurationError, parse_duration},
     keys,
+    pattern::regex_of_re2,
 };
 use crate::message::Zone;
 
@@ -249,7 +250,7 @@ impl Token {
             .map_err(|_| self.expected("a network such as 192.0.2.0/24, or an IP address"))
     }
 
-    /// A regular expression; it searches in linear time, and its compiled form is bounded.
+    /// A regular expression in RE2's syntax; it searches in linear time, and its compiled form is bounded.
     ///
     /// # Errors
     ///
@@ -262,11 +263,15 @@ impl Token {
                 .error(message)
                 .with_expected(format!("at most {MAX_PATTERN_LEN}")));
         }
-        RegexBuilder::new(pattern).build().map_err(|error| {
+        let refuse = |cause: &str| {
+            self.expected("a regular expression")
+                .with_note(format!("error parsing regexp: {cause}"))
+        };
+        let pattern = regex_of_re2(pattern).map_err(|error| refuse(&error.to_string()))?;
+        RegexBuilder::new(&pattern).build().map_err(|error| {
             let text = error.to_string();
             let cause = text.lines().last().unwrap_or_default();
-            self.expected("a regular expression")
-                .with_note(cause.trim().trim_start_matches("error: "))
+            refuse(cause.trim().trim_start_matches("error: "))
         })
     }
 
