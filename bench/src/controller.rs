@@ -1,7 +1,7 @@
 //! A controller that registers services with `dynresolve`: plain HTTP/1.1 over one kept connection.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What the API wants to be shown.
@@ -29,15 +29,21 @@ impl Controller {
         })
     }
 
-    /// Puts all services in one go, and waits until they are there.
+    /// Puts all services in one go, with so many `others` of a name and an address each, and waits until they are there.
     ///
     /// # Errors
     ///
     /// The connection fails, or the state is refused.
-    pub fn put_state(&mut self, hosts: &[(String, String)]) -> io::Result<()> {
+    pub fn put_state(&mut self, hosts: &[(String, String)], others: usize) -> io::Result<()> {
+        let others = (0..others).map(|number| {
+            let address = Ipv4Addr::from_bits(FIRST_OTHER.to_bits().wrapping_add(number as u32));
+            (format!("other-{number}"), address.to_string())
+        });
         let services: Vec<_> = hosts
             .iter()
-            .map(|(name, address)| format!("\"{name}\":{}", service(address)))
+            .cloned()
+            .chain(others)
+            .map(|(name, address)| format!("\"{name}\":{}", service(&address)))
             .collect();
         let body = format!("{{\"services\":{{{}}}}}", services.join(","));
         let mut request = Vec::new();
@@ -197,6 +203,8 @@ fn answer(received: &[u8]) -> Option<(String, usize)> {
     (received.len() >= length).then_some((status, length))
 }
 
+/// Where the addresses of other services begin.
+const FIRST_OTHER: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 0);
 /// How long a state may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Writes that are sent before the answer to the first one is there: a server that cannot keep up is not buried.
@@ -252,12 +260,15 @@ mod tests {
     #[test]
     fn a_state_holds_all_services() {
         let (address, thread) = api(1, OK);
-        Controller::connect(address).unwrap().put_state(&hosts()).unwrap();
+        Controller::connect(address)
+            .unwrap()
+            .put_state(&hosts(), 1)
+            .unwrap();
         let text = thread.join().unwrap();
         assert!(text.starts_with("PUT /v1/state HTTP/1.1\r\n"), "{text}");
         assert!(text.contains("Authorization: Bearer bench\r\n"), "{text}");
         let body = "{\"services\":{\"a.example.org\":{\"type\":\"A\",\"records\":[\"10.0.0.1\"]},\"b.example.org\":{\"type\":\"A\",\
-                    \"records\":[\"10.0.0.2\"]}}}";
+                    \"records\":[\"10.0.0.2\"]},\"other-0\":{\"type\":\"A\",\"records\":[\"10.128.0.0\"]}}}";
         assert!(text.ends_with(body), "{text}");
     }
 
@@ -266,7 +277,7 @@ mod tests {
         let (address, _) = api(1, REFUSED);
         let error = Controller::connect(address)
             .unwrap()
-            .put_state(&hosts())
+            .put_state(&hosts(), 0)
             .unwrap_err();
         assert_eq!(error.to_string(), "the API answers 429: later");
     }

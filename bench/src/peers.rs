@@ -102,7 +102,9 @@ pub enum Learns {
     Itself,
     /// A controller puts them before the first query.
     Told,
-    /// The same, and the controller goes on with so many writes a second.
+    /// The same, among so many others that nobody asks for.
+    Among(usize),
+    /// As told, and the controller goes on with so many writes a second.
     Rewritten(u32),
 }
 

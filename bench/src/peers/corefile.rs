@@ -55,6 +55,13 @@ const DYNRESOLVE_AND_WRITES: Variant = Variant {
     plan: dynresolve,
 };
 
+const DYNRESOLVE_AMONG_MANY: Variant = Variant {
+    label: "dynresolve, 100,000 services",
+    expect: Expect::ANSWER,
+    learns: Learns::Among(99_000),
+    plan: dynresolve,
+};
+
 pub(super) fn variants(work: Work) -> &'static [Variant] {
     match work {
         Work::Memory => &[HOSTS, WHOAMI, WHOAMI_AND_FOUR],
@@ -67,7 +74,7 @@ pub(super) fn variants(work: Work) -> &'static [Variant] {
 /// What only Catena can do.
 pub(super) fn variants_of_catena(work: Work) -> &'static [Variant] {
     match work {
-        Work::Memory => &[DYNRESOLVE, DYNRESOLVE_AND_WRITES],
+        Work::Memory => &[DYNRESOLVE, DYNRESOLVE_AND_WRITES, DYNRESOLVE_AMONG_MANY],
         Work::Cache | Work::Forward | Work::Tcp | Work::Flood => &[],
     }
 }

@@ -122,7 +122,11 @@ impl Turn<'_> {
         }
         while since.elapsed() < START_TIMEOUT {
             if let Ok(mut controller) = Controller::connect(self.ground.http) {
-                controller.put_state(self.ground.hosts)?;
+                let others = match self.contender.learns {
+                    Learns::Among(others) => others,
+                    _ => 0,
+                };
+                controller.put_state(self.ground.hosts, others)?;
                 return Ok(Some(controller));
             }
             if !server.is_running() {
