@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use catena_core::corefile::{Collector, ConfigError, ConfigErrors, Directive, Span, nearest};
+use catena_core::corefile::{Collector, ConfigError, ConfigErrors, Directive, Span, Token, nearest};
 use catena_core::message::Zone;
 use catena_core::plugin::{BlockInfo, Fallthrough, once};
 
@@ -163,7 +163,7 @@ impl<'a> Parser<'a> {
                 self.unsupported = Some(option);
             }
             "no_reverse" => {
-                option.no_args()?;
+                self.leave_out(option.args());
                 self.config.reverse = false;
             }
             "reload" => {
@@ -175,8 +175,14 @@ impl<'a> Parser<'a> {
                 };
             }
             "ttl" => {
-                let seconds = option.one_arg("SECONDS")?.count(1..=65535)?;
-                self.config.ttl = seconds as u32;
+                let seconds = match option.args() {
+                    [seconds, rest @ ..] => {
+                        self.leave_out(rest);
+                        seconds
+                    }
+                    [] => option.one_arg("SECONDS")?,
+                };
+                self.config.ttl = seconds.count(1..=65535)? as u32;
             }
             _ if self.config.fallthrough.is_none() => self.entry(option)?,
             _ => {
@@ -185,6 +191,16 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Words that CoreDNS does not look at, so that there are Corefiles with them.
+    fn leave_out(&mut self, words: &[Token]) {
+        for word in words {
+            self.warn(
+                word.span(),
+                format!("`{}` has no meaning here, and is left out", word.as_str()),
+            );
+        }
     }
 
     /// Takes a line as an entry: what is no option cannot be told from one.
@@ -326,6 +342,13 @@ mod tests {
                 &["`192.0.2.1` is neither an option nor an entry, and is left out"],
             ),
             ("hosts {\n 192.0.2.1 a\n}", &[]),
+            (
+                "hosts {\n ttl 60 70\n no_reverse x\n}",
+                &[
+                    "`70` has no meaning here, and is left out",
+                    "`x` has no meaning here, and is left out",
+                ],
+            ),
         ] {
             let warnings: Vec<_> = parse_text(text)
                 .unwrap()
@@ -374,11 +397,6 @@ mod tests {
                 "reload negative",
                 "hosts {\n reload -5s\n}",
                 "Corefile:2:9: got `-5s`, expected a duration that is not negative",
-            ),
-            (
-                "no_reverse with argument",
-                "hosts {\n no_reverse x\n}",
-                "Corefile:2:13: wrong argument count: unexpected `x` after `no_reverse`, expected no arguments",
             ),
             (
                 "entry behind fallthrough",
