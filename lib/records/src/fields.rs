@@ -1,33 +1,34 @@
 //! The words of a record's text.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::RecordError;
 
 /// A word; escapes stand in it as they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Field {
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Field<'a> {
+    pub(crate) bytes: Cow<'a, [u8]>,
     pub(crate) quoted: bool,
 }
 
-impl Field {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+impl Field<'_> {
+    /// As it is written.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
     }
 
     pub(crate) fn bad(&self, what: &'static str) -> RecordError {
         RecordError::Word {
             what,
-            word: self.text(),
+            word: self.text().into_owned(),
         }
     }
 
     /// The bytes that the word means: `\DDD` is a byte by its number, `\X` is X.
     pub(crate) fn unescaped(&self, what: &'static str) -> Result<Vec<u8>, RecordError> {
         let mut out = Vec::with_capacity(self.bytes.len());
-        let mut rest = self.bytes.as_slice();
+        let mut rest = &*self.bytes;
         while let [first, behind @ ..] = rest {
             rest = behind;
             if *first != b'\\' {
@@ -53,84 +54,74 @@ impl Field {
     }
 }
 
-/// The words of one record, which may go over several lines within parentheses.
+/// The words of the first record of a text; it may go over several lines within parentheses.
 #[derive(Debug)]
-pub(crate) struct Fields(VecDeque<Field>);
+pub(crate) struct Fields<'a> {
+    words: Vec<Field<'a>>,
+    /// How many of them have been taken.
+    taken: usize,
+}
 
-impl Fields {
-    pub(crate) fn split(text: &str) -> Result<Self, RecordError> {
-        let mut fields = VecDeque::new();
-        let mut word: Option<Field> = None;
-        let (mut depth, mut ended) = (0_usize, false);
-        let mut bytes = text.bytes();
-        while let Some(byte) = bytes.next() {
-            if let Some(field) = word.as_mut().filter(|field| field.quoted) {
-                match byte {
-                    b'"' => fields.extend(word.take()),
-                    b'\\' => {
-                        field.bytes.push(byte);
-                        field.bytes.extend(bytes.next());
-                    }
-                    byte => field.bytes.push(byte),
-                }
-                continue;
-            }
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' | b';' | b'"' => fields.extend(word.take()),
-                _ if ended => return Err(RecordError::Form("more than one record")),
-                _ => {}
-            }
+impl<'a> Fields<'a> {
+    /// Cuts the text into words, up to the end of the first line that has some.
+    pub(crate) fn split(text: &'a str) -> Result<Self, RecordError> {
+        let bytes = text.as_bytes();
+        let mut words = Vec::with_capacity(8);
+        let (mut depth, mut at) = (0_usize, 0);
+        while let Some(&byte) = bytes.get(at) {
+            let start = at;
+            at += 1;
             match byte {
                 b' ' | b'\t' | b'\r' => {}
-                b'\n' => ended |= depth == 0 && !fields.is_empty(),
+                b'\n' if depth == 0 && !words.is_empty() => break,
+                b'\n' => {}
                 b'(' => depth += 1,
                 b')' => {
                     depth = depth
                         .checked_sub(1)
                         .ok_or(RecordError::Form("a parenthesis that was not opened"))?
                 }
-                b';' => {
-                    let line_ends = bytes.by_ref().any(|byte| byte == b'\n');
-                    ended |= line_ends && depth == 0 && !fields.is_empty();
-                }
-                b'"' if ended => return Err(RecordError::Form("more than one record")),
+                b';' => at += bytes[at..].iter().take_while(|byte| **byte != b'\n').count(),
                 b'"' => {
-                    word = Some(Field {
-                        bytes: Vec::new(),
+                    let len = word_len(&bytes[at..], |byte| byte == b'"');
+                    at += len + 1;
+                    if at > bytes.len() {
+                        return Err(RecordError::Form("a quote or a parenthesis is not closed"));
+                    }
+                    words.push(Field {
+                        bytes: Cow::Borrowed(&bytes[start + 1..at - 1]),
                         quoted: true,
-                    })
+                    });
                 }
-                byte => {
-                    let field = word.get_or_insert_with(|| Field {
-                        bytes: Vec::new(),
+                _ => {
+                    at = start + word_len(&bytes[start..], |byte| b" \t\r\n();\"".contains(&byte));
+                    words.push(Field {
+                        bytes: Cow::Borrowed(&bytes[start..at]),
                         quoted: false,
                     });
-                    field.bytes.push(byte);
-                    if byte == b'\\' {
-                        field.bytes.extend(bytes.next());
-                    }
                 }
             }
         }
-        if word.as_ref().is_some_and(|field| field.quoted) || depth > 0 {
+        if depth > 0 {
             return Err(RecordError::Form("a quote or a parenthesis is not closed"));
         }
-        fields.extend(word);
-        if fields.is_empty() {
+        if words.is_empty() {
             return Err(RecordError::Empty);
         }
-        Ok(Self(fields))
+        Ok(Self { words, taken: 0 })
     }
 
-    pub(crate) fn next(&mut self) -> Option<Field> {
-        self.0.pop_front()
+    pub(crate) fn next(&mut self) -> Option<Field<'a>> {
+        let field = self.words.get(self.taken)?.clone();
+        self.taken += 1;
+        Some(field)
     }
 
-    pub(crate) fn peek(&self) -> Option<&Field> {
-        self.0.front()
+    pub(crate) fn peek(&self) -> Option<&Field<'a>> {
+        self.words.get(self.taken)
     }
 
-    pub(crate) fn take(&mut self, what: &'static str) -> Result<Field, RecordError> {
+    pub(crate) fn take(&mut self, what: &'static str) -> Result<Field<'a>, RecordError> {
         self.next().ok_or(RecordError::Missing(what))
     }
 
@@ -184,13 +175,25 @@ impl Fields {
         Ok(())
     }
 
-    fn rest(&mut self, what: &'static str) -> Result<Field, RecordError> {
+    fn rest(&mut self, what: &'static str) -> Result<Field<'a>, RecordError> {
         let mut all = self.take(what)?;
         while let Some(more) = self.next() {
-            all.bytes.extend(more.bytes);
+            all.bytes.to_mut().extend_from_slice(&more.bytes);
         }
         Ok(all)
     }
+}
+
+/// The length of a word up to a byte that ends it; a byte behind a backslash does not.
+fn word_len(bytes: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+    let mut len = 0;
+    while let Some(&byte) = bytes.get(len) {
+        if ends(byte) {
+            break;
+        }
+        len += if byte == b'\\' { 2 } else { 1 };
+    }
+    len.min(bytes.len())
 }
 
 /// Decodes base64 with its padding (RFC 4648, section 4).

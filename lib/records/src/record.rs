@@ -1,5 +1,6 @@
 //! One record in presentation form (RFC 1035, section 5.1).
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use catena_core::message::name::{MAX_NAME_LEN, parse_presentation};
@@ -32,7 +33,7 @@ pub enum RecordError {
     /// There is nothing but comments and spaces.
     #[error("no record")]
     Empty,
-    /// A quote or a parenthesis is open at the end, or there is more than one record.
+    /// A quote or a parenthesis is open at the end, or data is not in a form that is read.
     #[error("{0}")]
     Form(&'static str),
     /// A word is not what stands in its place.
@@ -58,7 +59,7 @@ impl std::str::FromStr for TextRecord {
     type Err = RecordError;
 
     /// Reads `OWNER [TTL] [CLASS] TYPE DATA`, TTL and class in either order. Names without a dot at their end are
-    /// complete nonetheless.
+    /// complete nonetheless. Of several records the first is read.
     ///
     /// ```
     /// use catena_records::TextRecord;
@@ -75,23 +76,22 @@ impl std::str::FromStr for TextRecord {
         let record_type = loop {
             let field = fields.take("type")?;
             let word = field.text();
-            if let Some(code) = type_code(&word).or_else(|| numbered(&word, "TYPE")) {
+            if let (None, Some(seconds)) = (ttl, seconds(&word)) {
+                ttl = Some(seconds);
+                continue;
+            }
+            let capitals = capitals(&word);
+            if let Some(code) = type_code(&capitals).or_else(|| numbered(&capitals, "TYPE")) {
                 break code;
             }
-            if let (None, Some(code)) = (class, class_code(&word).or_else(|| numbered(&word, "CLASS"))) {
-                class = Some(code);
-            } else if let (None, Some(seconds)) = (ttl, seconds(&word)) {
-                ttl = Some(seconds);
-            } else {
-                return Err(RecordError::Word {
-                    what: "TTL, class or type",
-                    word,
-                });
+            match class_code(&capitals).or_else(|| numbered(&capitals, "CLASS")) {
+                Some(code) if class.is_none() => class = Some(code),
+                _ => return Err(field.bad("TTL, class or type")),
             }
         };
         let rdata = rdata(record_type, &mut fields)?;
         if let Some(field) = fields.next() {
-            return Err(RecordError::Surplus(field.text()));
+            return Err(RecordError::Surplus(field.text().into_owned()));
         }
         if rdata.len() > usize::from(u16::MAX) {
             return Err(RecordError::TooLong);
@@ -103,6 +103,15 @@ impl std::str::FromStr for TextRecord {
             ttl: ttl.unwrap_or(DEFAULT_TTL),
             rdata,
         })
+    }
+}
+
+/// Types and classes may be written in small letters.
+fn capitals(word: &str) -> Cow<'_, str> {
+    if word.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        word.to_ascii_uppercase().into()
+    } else {
+        word.into()
     }
 }
 
@@ -142,10 +151,10 @@ pub(crate) fn seconds(word: &str) -> Option<u32> {
 }
 
 /// Reads the data of a type.
-fn rdata(record_type: u16, fields: &mut Fields) -> Result<Vec<u8>, RecordError> {
+fn rdata(record_type: u16, fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordError> {
     if fields
         .peek()
-        .is_some_and(|field| !field.quoted && field.bytes == b"\\#")
+        .is_some_and(|field| !field.quoted && *field.bytes == *b"\\#")
     {
         fields.next();
         return generic(fields);
@@ -250,7 +259,7 @@ fn rdata(record_type: u16, fields: &mut Fields) -> Result<Vec<u8>, RecordError> 
     Ok(out)
 }
 
-fn soa(fields: &mut Fields, out: &mut Vec<u8>) -> Result<(), RecordError> {
+fn soa(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), RecordError> {
     out.extend(fields.name("primary server")?);
     out.extend(fields.name("mailbox")?);
     out.extend(fields.parse::<u32>("serial")?.to_be_bytes());
@@ -263,7 +272,7 @@ fn soa(fields: &mut Fields, out: &mut Vec<u8>) -> Result<(), RecordError> {
 }
 
 /// `\# LENGTH HEX...` (RFC 3597, section 5).
-fn generic(fields: &mut Fields) -> Result<Vec<u8>, RecordError> {
+fn generic(fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordError> {
     let len = fields.parse::<u16>("length")?;
     let mut out = Vec::new();
     if len > 0 || fields.peek().is_some() {
@@ -275,7 +284,7 @@ fn generic(fields: &mut Fields) -> Result<Vec<u8>, RecordError> {
     Ok(out)
 }
 
-impl Fields {
+impl Fields<'_> {
     /// A name in wire form; `@` and `.` are the root.
     pub(crate) fn name(&mut self, what: &'static str) -> Result<Vec<u8>, RecordError> {
         let field = self.take(what)?;
@@ -283,8 +292,8 @@ impl Fields {
     }
 }
 
-pub(crate) fn name(field: &Field) -> Option<Vec<u8>> {
-    if field.bytes == b"@" {
+pub(crate) fn name(field: &Field<'_>) -> Option<Vec<u8>> {
+    if *field.bytes == *b"@" {
         return Some(vec![0]);
     }
     let mut wire = [0; MAX_NAME_LEN];

@@ -1,5 +1,6 @@
 //! The data of SVCB and HTTPS records (RFC 9460, section 2.1 and appendix A).
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::RecordError;
@@ -18,19 +19,21 @@ const KEYS: [&str; 8] = [
 ];
 
 /// Reads priority, target and parameters, which are sorted by their numbers.
-pub(crate) fn rdata(fields: &mut Fields, out: &mut Vec<u8>) -> Result<(), RecordError> {
+pub(crate) fn rdata(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), RecordError> {
     fields.u16(out, "priority")?;
     out.extend(fields.name("target")?);
     let mut params: Vec<(u16, Vec<u8>)> = Vec::new();
     while let Some(field) = fields.next() {
         let split = field.bytes.iter().position(|&byte| byte == b'=');
         let (name, mut value) = match split {
-            Some(at) => (&field.bytes[..at], Some(field.bytes[at + 1..].to_vec())),
-            None => (field.bytes.as_slice(), None),
+            Some(at) => (&field.bytes[..at], Some(Cow::Borrowed(&field.bytes[at + 1..]))),
+            None => (&*field.bytes, None),
         };
         let code = key(name).ok_or_else(|| field.bad("parameter"))?;
         // The splitter takes a quote for a word of its own.
-        if value.as_ref().is_some_and(Vec::is_empty) && fields.peek().is_some_and(|next| next.quoted) {
+        if value.as_ref().is_some_and(|value| value.is_empty())
+            && fields.peek().is_some_and(|next| next.quoted)
+        {
             value = fields.next().map(|next| next.bytes);
         }
         let value = Field {
@@ -61,7 +64,7 @@ fn key(name: &[u8]) -> Option<u16> {
     }
 }
 
-fn param(code: u16, value: &Field) -> Option<Vec<u8>> {
+fn param(code: u16, value: &Field<'_>) -> Option<Vec<u8>> {
     let text = value.text();
     let list = || text.split(',');
     let mut out = Vec::new();

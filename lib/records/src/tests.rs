@@ -29,6 +29,10 @@ fn owner_ttl_class_and_type() {
         ("\n a 60 A 192.0.2.1 ; comment\n\n", b"\x01a\0", 60, 1, 1),
         ("a 60 IN A (\n 192.0.2.1 ; comment\n)", b"\x01a\0", 60, 1, 1),
         (r"\097\.b 60 A 192.0.2.1", b"\x03a.b\0", 60, 1, 1),
+        ("a 60 in a 192.0.2.1", b"\x01a\0", 60, 1, 1),
+        ("a class4 type16 x", b"\x01a\0", 3600, 4, 16),
+        ("a A 192.0.2.1\nb 60 A (", b"\x01a\0", 3600, 1, 1),
+        ("a A 192.0.2.1 ; end\nnonsense", b"\x01a\0", 3600, 1, 1),
     ] {
         let record = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let got = (
@@ -115,7 +119,6 @@ fn what_is_no_record_is_refused() {
         ("a TXT \"x", "a quote or a parenthesis is not closed"),
         ("a A ( 192.0.2.1", "a quote or a parenthesis is not closed"),
         ("a A ) 192.0.2.1", "a parenthesis that was not opened"),
-        ("a A 192.0.2.1\nb A 192.0.2.2", "more than one record"),
         (r"a TYPE65280 \# 2 ab", "the data is not as long as it says"),
         (r"a TYPE65280 \# 1 zz", "bad data: `zz`"),
         (r"a TXT \300", r"bad text: `\300`"),
