@@ -77,7 +77,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// None comes within 10 seconds, or it is malformed.
+    /// None comes within a minute, or it is malformed.
     #[track_caller]
     pub fn receive(&mut self) -> Answer {
         let wire = self.receive_frame(PATIENCE).expect("an answer on the connection");
@@ -106,7 +106,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// It is open after 10 seconds.
+    /// It is open after a minute.
     #[track_caller]
     pub fn assert_closed(mut self) -> Vec<u8> {
         let end = Instant::now() + PATIENCE;

@@ -51,7 +51,7 @@ impl Logs {
     ///
     /// # Panics
     ///
-    /// There is none within 10 seconds.
+    /// There is none within a minute.
     #[track_caller]
     pub fn wait_for(&self, part: &str) -> String {
         self.wait_for_count(part, 1).remove(0)
@@ -61,7 +61,7 @@ impl Logs {
     ///
     /// # Panics
     ///
-    /// There are fewer after 10 seconds.
+    /// There are fewer after a minute.
     #[track_caller]
     pub fn wait_for_count(&self, part: &str, count: usize) -> Vec<String> {
         let found = |text: &Vec<u8>| {

@@ -9,7 +9,7 @@ use crate::ports::random_u16;
 use crate::record::{class_code, type_code};
 
 /// How long an answer may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One query, and how it is sent.
 ///
@@ -96,7 +96,7 @@ impl Query {
         self
     }
 
-    /// How long the answer may take; 10 seconds by default.
+    /// How long the answer may take; a minute by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -244,7 +244,7 @@ impl TestServer {
     ///
     /// # Panics
     ///
-    /// It has not after 10 seconds.
+    /// It has not after a minute.
     #[track_caller]
     pub fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], at_least: f64) -> f64 {
         eventually(&format!("{name} {labels:?} of {at_least}"), || {

@@ -69,7 +69,7 @@ impl<T> Watched<T> {
 ///
 /// # Panics
 ///
-/// It takes more than 10 seconds.
+/// It takes more than a minute.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + crate::query::PATIENCE;
