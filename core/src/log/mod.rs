@@ -9,6 +9,7 @@ mod text;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -17,6 +18,12 @@ pub use text::{ClassName, GoDuration, TypeName};
 
 /// How many bytes wait for the writer before lines are lost.
 pub const BUFFER_LIMIT: usize = 4 << 20;
+
+/// How long [`LogSink::flush`] waits for a reader that takes nothing.
+pub const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many bytes are written in one piece, so that it shows whether somebody reads.
+const PIECE: usize = 64 << 10;
 
 /// A handle on the log; clones write to the same place.
 #[derive(Clone, Debug)]
@@ -32,6 +39,8 @@ struct Inner {
     /// Woken when everything has been written.
     drained: Condvar,
     lost: AtomicU64,
+    /// Pieces that were written.
+    written: AtomicU64,
     debug: AtomicBool,
     /// Lines stay in memory, as tests want them.
     kept: bool,
@@ -82,6 +91,7 @@ impl LogSink {
             filled: Condvar::new(),
             drained: Condvar::new(),
             lost: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             debug: AtomicBool::new(false),
             kept,
         };
@@ -131,11 +141,16 @@ impl LogSink {
         self.inner.debug.store(on, Ordering::Relaxed);
     }
 
-    /// Waits until every line so far has been written. To be called at the end of the process, by no worker.
+    /// Waits until every line so far has been written, or nobody has read anything for [`FLUSH_PATIENCE`]. To be called at
+    /// the end of the process, by no worker.
     pub fn flush(&self) {
         let mut state = self.inner.state.lock();
         while !self.inner.kept && !state.closed && (state.writing || !state.buffer.is_empty()) {
-            self.inner.drained.wait(&mut state);
+            let written = self.inner.written.load(Ordering::Relaxed);
+            let waited = self.inner.drained.wait_for(&mut state, FLUSH_PATIENCE);
+            if waited.timed_out() && self.inner.written.load(Ordering::Relaxed) == written {
+                return;
+            }
         }
     }
 }
@@ -172,7 +187,12 @@ fn write_loop(inner: &Inner, mut out: impl Write) {
         std::mem::swap(&mut lines, &mut state.buffer);
         state.writing = true;
         drop(state);
-        if out.write_all(&lines).and_then(|()| out.flush()).is_err() {
+        let mut write = |piece| {
+            out.write_all(piece)?;
+            inner.written.fetch_add(1, Ordering::Relaxed);
+            out.flush()
+        };
+        if lines.chunks(PIECE).try_for_each(&mut write).is_err() {
             // The reader is gone. Lines are dropped from here on, the server goes on.
             let mut state = inner.state.lock();
             state.closed = true;
@@ -238,6 +258,29 @@ mod tests {
         let want: String = (0..1000).map(|number| format!("{number}\n")).collect();
         assert_eq!(text, want);
         assert_eq!(sink.lost(), 0);
+    }
+
+    /// A pipe that nobody reads, until it is let go.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flush_gives_up_when_nobody_reads() {
+        let (let_go, stuck) = std::sync::mpsc::channel();
+        let sink = LogSink::new(Stuck(stuck));
+        sink.line("never read");
+        // The test's end is the assertion.
+        sink.flush();
+        drop(let_go);
     }
 
     #[test]
