@@ -6,6 +6,9 @@ Usage: catena [FLAGS]             serve what the Corefile says
        catena check [-conf FILE]  read the Corefile, say what would be served or what is wrong with it
        catena fmt [-conf FILE] [-w]
                                   print the Corefile in canonical layout; -w writes it back
+       catena proxy [FLAGS]       answer plain DNS with what DNS-over-TLS servers say, configured by flags or
+                                  environment; see catena proxy -help
+       catena probe [URL]         ask the health endpoint, and end with 0 if all is well; see catena probe -help
 
 Flags:
   -conf FILE       Corefile to load (default: `Corefile` in the working folder; `stdin` reads standard input)
@@ -24,7 +27,14 @@ pub(super) enum Command {
     Version,
     Plugins,
     Check(Flags),
-    Format { flags: Flags, write: bool },
+    Format {
+        flags: Flags,
+        write: bool,
+    },
+    /// The words behind it are the proxy's own.
+    Proxy(Vec<String>),
+    /// As above.
+    Probe(Vec<String>),
     Serve(Flags),
 }
 
@@ -71,6 +81,8 @@ pub(super) enum FlagError {
 /// Reads the words behind the program's name.
 pub(super) fn parse(words: &[String]) -> Result<Command, FlagError> {
     let (subcommand, words) = match words.split_first() {
+        Some((first, rest)) if first == "proxy" => return Ok(Command::Proxy(rest.to_vec())),
+        Some((first, rest)) if first == "probe" => return Ok(Command::Probe(rest.to_vec())),
         Some((first, rest)) if matches!(first.as_str(), "check" | "fmt") => (first.as_str(), rest),
         _ => ("", words),
     };
@@ -97,7 +109,7 @@ pub(super) fn parse(words: &[String]) -> Result<Command, FlagError> {
 }
 
 /// A flag's name and, behind `=`, its value; `None` for a word that is no flag.
-fn flag_of(word: &str) -> Result<Option<(&str, Option<&str>)>, FlagError> {
+pub(super) fn flag_of(word: &str) -> Result<Option<(&str, Option<&str>)>, FlagError> {
     let Some(text) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
         return Ok(None);
     };
@@ -159,7 +171,7 @@ fn port(flag: &str, value: &str) -> Result<u16, FlagError> {
 }
 
 /// A flag without a value is on; Go takes these words for on and off.
-fn on(flag: &str, value: Option<&str>) -> Result<bool, FlagError> {
+pub(super) fn on(flag: &str, value: Option<&str>) -> Result<bool, FlagError> {
     match value {
         None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
         Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),

@@ -3,6 +3,8 @@
 mod check;
 mod flags;
 mod fmt;
+mod probe;
+mod proxy;
 mod serve;
 
 use std::io::Write;
@@ -42,7 +44,15 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Plugins => say(&list_plugins(&registry)),
         Command::Check(flags) => check::run(&flags, &registry),
         Command::Format { flags, write } => fmt::run(&flags, write),
-        Command::Serve(flags) => serve::run(&flags, registry),
+        Command::Proxy(words) => proxy::run(&words, registry),
+        Command::Probe(words) => probe::run(&words),
+        Command::Serve(flags) => match source(&flags) {
+            Ok(source) => serve::run(source, &flags, registry),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

@@ -18,23 +18,19 @@ const DEFAULT_FILE: &str = "Corefile";
 /// Descriptors that are left for everything but clients' connections.
 const RESERVED_DESCRIPTORS: u64 = 1024;
 
-/// Serves until a signal ends it.
-pub(super) fn run(flags: &Flags, registry: Registry) -> ExitCode {
+/// Serves the Corefile until a signal ends it.
+pub(super) fn run(source: CorefileSource, flags: &Flags, registry: Registry) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     // The control runtime's blocking threads may still wait for something slow at the end; nobody waits for them.
-    let status = runtime.block_on(serve(flags, registry));
+    let status = runtime.block_on(serve(source, flags, registry));
     runtime.shutdown_background();
     status
 }
 
-async fn serve(flags: &Flags, registry: Registry) -> ExitCode {
-    let source = match source(flags) {
-        Ok(source) => source,
-        Err(error) => return fail(&error.to_string()),
-    };
+async fn serve(source: CorefileSource, flags: &Flags, registry: Registry) -> ExitCode {
     // From here on a signal waits for the server instead of ending the process half-way through its start.
     let signals = match Signals::new() {
         Ok(signals) => signals,
