@@ -6,6 +6,7 @@
 //! | what a plugin makes of a query, without sockets | [`Handler`], with [`Records`] or [`from_fn`] behind the plugin |
 //! | a Corefile as a server runs it, over UDP and TCP | [`TestServer`], [`Connection`] |
 //! | a plugin that asks others | [`Upstream`], which can be slow, dead or dishonest: [`Behaviour`], [`Lie`] |
+//! | the same over TLS, HTTP, QUIC and gRPC | `Upstream::start_over`, with certificates of `Pki`: both with the feature `encrypted` |
 //! | what is logged and counted | [`Logs`], [`Metrics`] |
 //!
 //! Queries are written as for `dig` ([`Query`]), records as in zone files ([`Record`]), and tables of both are
@@ -98,6 +99,8 @@ mod folder;
 mod handler;
 mod logs;
 mod metrics;
+#[cfg(feature = "encrypted")]
+mod pki;
 mod plugins;
 mod ports;
 mod query;
@@ -114,10 +117,12 @@ pub use connection::Connection;
 pub use handler::{Handler, HandlerBuilder};
 pub use logs::Logs;
 pub use metrics::Metrics;
+#[cfg(feature = "encrypted")]
+pub use pki::{Identity, Pki};
 pub use plugins::{Plugins, RECORDS, Records, from_fn};
 pub use query::Query;
 pub use record::{Record, RecordError};
 pub use server::{TestServer, TestServerBuilder};
 pub use setup::{assert_setup_errors, setup_error, setup_plugin};
-pub use upstream::{Behaviour, Lie, Seen, Step, Upstream};
+pub use upstream::{Behaviour, Lie, Seen, Session, Step, Upstream};
 pub use wait::eventually;

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::connection::wake;
 use crate::local::Local;
-use crate::stream::wake;
 
 /// How long an error without a question is held back, in case the real answer is still to come.
 pub(crate) const HOLD: Duration = Duration::from_millis(100);
@@ -202,6 +202,9 @@ impl Local {
         let options = &self.shared.options;
         let pool = &mut self.pools[upstream];
         let udp = pool.udp.tidy(now, options);
-        [udp, pool.tcp.tidy(now, options)].into_iter().flatten().min()
+        [udp, pool.connections.tidy(now, options)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -3,26 +3,71 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::random::NoRandomness;
 
 /// How a query travels to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Protocol {
-    /// Over UDP, from a random port.
-    Udp,
+    /// In a gRPC call.
+    Grpc,
+    /// In an HTTP/2 request.
+    Https,
+    /// In an HTTP/3 request.
+    Https3,
+    /// On a stream of its own of a QUIC connection.
+    Quic,
     /// Over TCP, on a connection that is kept.
     Tcp,
+    /// Over TLS, on a connection that is kept.
+    Tls,
+    /// Over UDP, from a random port.
+    Udp,
 }
 
 impl Protocol {
-    /// `udp` or `tcp`.
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Grpc,
+        Self::Https,
+        Self::Https3,
+        Self::Quic,
+        Self::Tcp,
+        Self::Tls,
+        Self::Udp,
+    ];
+
+    /// As metrics have it: `grpc`, `https`, `https3`, `quic`, `tcp`, `tcp-tls` or `udp`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Udp => "udp",
+            Self::Grpc => "grpc",
+            Self::Https => "https",
+            Self::Https3 => "https3",
+            Self::Quic => "quic",
             Self::Tcp => "tcp",
+            Self::Tls => "tcp-tls",
+            Self::Udp => "udp",
         }
+    }
+
+    /// What it runs on: `tcp` or `udp`.
+    #[must_use]
+    pub const fn network(self) -> &'static str {
+        if self.is_datagram() { "udp" } else { "tcp" }
+    }
+
+    /// Whether it runs on UDP.
+    #[must_use]
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Https3 | Self::Quic | Self::Udp)
+    }
+
+    /// Whether each query has a stream of its own, so that what comes back on it can be for no other query.
+    pub(crate) const fn has_streams(self) -> bool {
+        matches!(self, Self::Grpc | Self::Https | Self::Https3 | Self::Quic)
     }
 }
 
@@ -45,6 +90,15 @@ pub enum ExchangeError {
     /// The system or the other side refused.
     #[error(transparent)]
     Network(Box<NetworkError>),
+    /// What came back is no DNS message that could be an answer.
+    #[error(transparent)]
+    BadReply(Box<BadReply>),
+    /// The upstream ended the gRPC call with this status.
+    #[error(transparent)]
+    Rpc(Box<RpcStatus>),
+    /// The upstream answered another question.
+    #[error("the upstream answered another question than it was asked")]
+    OtherQuestion,
     /// The upstream closed the connection.
     #[error("EOF")]
     Closed,
@@ -68,40 +122,137 @@ pub struct NetworkError {
     pub step: &'static str,
     /// How the upstream was asked.
     pub route: Route,
-    /// The system call.
+    /// The system call, or the layer that failed.
     pub call: &'static str,
     /// The system's words.
     pub cause: String,
 }
 
+/// A reply that is no answer, as a page of HTML.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read {route}: {cause}")]
+#[non_exhaustive]
+pub struct BadReply {
+    /// How the upstream was asked.
+    pub route: Route,
+    /// What is wrong with what came.
+    pub cause: String,
+}
+
+/// How a gRPC call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rpc error: code = {} desc = {message}", code_name(*.code))]
+#[non_exhaustive]
+pub struct RpcStatus {
+    /// The status, of which 0 is success.
+    pub code: u32,
+    /// The upstream's words.
+    pub message: String,
+}
+
+/// The names that gRPC gives its statuses.
+fn code_name(code: u32) -> String {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    let name = usize::try_from(code).ok().and_then(|code| NAMES.get(code));
+    name.map_or_else(|| format!("Code({code})"), |name| (*name).to_owned())
+}
+
 impl ExchangeError {
     pub(crate) fn network(step: &'static str, route: Route, call: &'static str, cause: &io::Error) -> Self {
+        Self::fault(step, route, Fault::io(call, cause))
+    }
+
+    pub(crate) fn fault(step: &'static str, route: Route, fault: Fault) -> Self {
         Self::Network(Box::new(NetworkError {
             step,
             route,
-            call,
-            cause: reason(cause),
+            call: fault.call,
+            cause: fault.cause,
         }))
+    }
+
+    /// Why one query failed on a connection that goes on.
+    pub(crate) fn failure(route: Route, failure: Failure) -> Self {
+        let cause = match failure {
+            Failure::Fault(fault) => return Self::fault("read", route, fault),
+            Failure::Rpc { code, message } => return Self::Rpc(Box::new(RpcStatus { code, message })),
+            Failure::Oversized => "the reply is longer than a DNS message can be".to_owned(),
+            Failure::Status(status) => format!("HTTP status {status} in place of an answer"),
+            Failure::Unreadable => "what came is no DNS message".to_owned(),
+        };
+        Self::BadReply(Box::new(BadReply { route, cause }))
     }
 }
 
+/// What failed, before it is known for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) call: &'static str,
+    pub(crate) cause: String,
+}
+
+impl Fault {
+    pub(crate) fn new(call: &'static str, cause: impl Into<String>) -> Self {
+        Self {
+            call,
+            cause: cause.into(),
+        }
+    }
+
+    pub(crate) fn io(call: &'static str, cause: &io::Error) -> Self {
+        match crate::tls::words(cause) {
+            Some(words) => Self::new("tls", words),
+            None => Self::new(call, reason(cause)),
+        }
+    }
+}
+
+/// Why one query of several on a connection got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Fault(Fault),
+    Oversized,
+    Rpc { code: u32, message: String },
+    Status(u16),
+    Unreadable,
+}
+
 /// How an upstream was asked, and between which addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
-    /// Over UDP or TCP.
+    /// How the query travelled.
     pub protocol: Protocol,
     /// This end, where it is known.
     pub local: Option<SocketAddr>,
-    /// The upstream.
-    pub peer: SocketAddr,
+    /// The upstream, as [`Target`](crate::Target) shows itself.
+    pub peer: Arc<str>,
 }
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.protocol.network();
         match self.local {
-            Some(local) => write!(f, "{} {local}->{}", self.protocol, self.peer),
-            None => write!(f, "{} {}", self.protocol, self.peer),
+            Some(local) => write!(f, "{network} {local}->{}", self.peer),
+            None => write!(f, "{network} {}", self.peer),
         }
     }
 }
@@ -125,9 +276,9 @@ mod tests {
         let route = Route {
             protocol: Protocol::Udp,
             local,
-            peer: "192.0.2.53:53".parse().unwrap(),
+            peer: "192.0.2.53:53".into(),
         };
-        let timeout = ExchangeError::Timeout(Box::new(route));
+        let timeout = ExchangeError::Timeout(Box::new(route.clone()));
         assert_eq!(
             timeout.to_string(),
             "read udp 192.0.2.1:4000->192.0.2.53:53: i/o timeout"

@@ -11,30 +11,15 @@ use catena_core::message::Response;
 use catena_core::worker::PerWorker;
 use parking_lot::Mutex;
 
+use crate::connection::wake;
 use crate::error::{ExchangeError, Protocol};
 use crate::health::Shared;
 use crate::local::Local;
 use crate::slots::{Phase, Silence, Ticket};
-use crate::stream::wake;
+use crate::target::Target;
 
 /// Queries of one worker that may wait for the upstreams of a group at a time.
 pub const MAX_WAITING: usize = 65_536;
-
-/// An upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Target {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
-
-impl Target {
-    /// An upstream that speaks DNS over UDP and TCP.
-    #[must_use]
-    pub const fn new(address: SocketAddr) -> Self {
-        Self { address }
-    }
-}
 
 /// How a group treats its upstreams.
 #[derive(Clone, Debug)]
@@ -64,7 +49,7 @@ pub struct ProbeOptions {
     pub name: Vec<u8>,
     /// The RD flag of probes.
     pub recursion_desired: bool,
-    /// Probes go over TCP.
+    /// Probes go over TCP to upstreams that speak plain DNS.
     pub over_tcp: bool,
 }
 
@@ -110,7 +95,22 @@ pub trait Observer: Send + Sync + 'static {
         let _ = upstream;
     }
 
-    /// A query was not sent because [`MAX_WAITING`] wait already.
+    /// A TLS session with the upstream began: one that both sides knew already, or a new one. Not told of QUIC.
+    fn handshake(&self, upstream: usize, resumed: bool) {
+        let _ = (upstream, resumed);
+    }
+
+    /// No connection with TLS came about, as the upstream's certificate did not fit or it does not speak TLS.
+    fn handshake_failed(&self, upstream: usize) {
+        let _ = upstream;
+    }
+
+    /// A reply was dropped that was longer than a DNS message can be.
+    fn oversized(&self, upstream: usize) {
+        let _ = upstream;
+    }
+
+    /// A query was not sent because [`MAX_WAITING`] wait already, or so many connections are open.
     fn busy(&self, upstream: usize) {
         let _ = upstream;
     }
@@ -146,6 +146,12 @@ impl Group {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.upstreams.is_empty()
+    }
+
+    /// How an upstream is asked, whatever the caller says; `None` for one that is asked over UDP or TCP.
+    #[must_use]
+    pub fn protocol(&self, upstream: usize) -> Option<Protocol> {
+        self.shared.upstreams[upstream].target.protocol()
     }
 
     /// The address of an upstream.
@@ -184,7 +190,7 @@ impl Group {
         self.shared.failed(upstream);
     }
 
-    /// Sends a query to an upstream. The id that it has does not matter: it goes out with one that nobody can guess,
+    /// Sends a query to an upstream; `protocol` counts for one that speaks plain DNS. The id that it has does not matter: it goes out with one that nobody can guess,
     /// and comes back with that.
     #[must_use]
     pub fn exchange(&self, upstream: usize, query: &[u8], protocol: Protocol) -> Exchange<'_> {
@@ -212,12 +218,7 @@ impl Drop for Group {
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(
-                self.shared
-                    .upstreams
-                    .iter()
-                    .map(|upstream| upstream.target.address),
-            )
+            .entries(self.shared.upstreams.iter().map(|upstream| &upstream.target))
             .finish()
     }
 }

@@ -9,8 +9,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::Protocol;
-use crate::group::{Observer, Options, Target};
+use crate::group::{Observer, Options};
 use crate::probe;
+use crate::target::Target;
 
 /// What the workers of a group share. Each of them reads it for each query, and writes to it rarely.
 pub(crate) struct Shared {
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
 /// One upstream.
 pub(crate) struct Upstream {
     pub(crate) target: Target,
+    /// The target in words, for errors.
+    pub(crate) peer: Arc<str>,
     /// Failed probes in a row.
     fails: AtomicU32,
     standing: AtomicU8,
@@ -262,12 +265,13 @@ impl Upstream {
     fn path(&self, protocol: Protocol) -> &Path {
         match protocol {
             Protocol::Udp => &self.datagrams,
-            Protocol::Tcp => &self.stream,
+            _ => &self.stream,
         }
     }
 
     fn new(target: Target) -> Self {
         Self {
+            peer: target.to_string().into(),
             target,
             fails: AtomicU32::new(0),
             standing: AtomicU8::new(FINE),

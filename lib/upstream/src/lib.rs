@@ -15,6 +15,10 @@
 //! # }
 //! ```
 //!
+//! An upstream is a [`Target`]: one that speaks plain DNS, which is asked over UDP or TCP as the caller says, or one over
+//! TLS, HTTP/2, HTTP/3 or QUIC, or in gRPC calls, which is asked in its own way. Connections are few and kept, and carry
+//! many queries at a time; when one ends, the queries on it are sent again on another.
+//!
 //! What it guards against:
 //!
 //! - **Forged answers.** Over UDP a query leaves from one of several random ports, which change often, with a random id;
@@ -29,22 +33,36 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod connection;
+mod connections;
 mod error;
 mod group;
 mod health;
+mod http;
+mod http2;
+mod http3;
 mod local;
 mod lookup;
+mod multiplex;
+mod policy;
 mod probe;
+mod quic;
 pub mod random;
 mod receive;
 mod rtt;
 mod slots;
 mod stream;
-mod tcp;
+mod target;
+mod tls;
 mod twins;
 mod udp;
 mod wire;
+mod words;
 
-pub use error::{ExchangeError, NetworkError, Protocol, Route};
-pub use group::{Answer, Event, Exchange, Group, MAX_WAITING, Observer, Options, ProbeOptions, Target};
+pub use error::{BadReply, ExchangeError, NetworkError, Protocol, Route, RpcStatus};
+pub use group::{Answer, Event, Exchange, Group, MAX_WAITING, Observer, Options, ProbeOptions};
 pub use lookup::{LookupError, lookup_host};
+pub use policy::{Order, Policy};
+pub use target::{Method, Scheme, Target};
+pub use tls::{Tls, TlsError, server_name};
+pub use words::{name_servers, parse_address};

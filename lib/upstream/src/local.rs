@@ -1,7 +1,7 @@
 //! What one worker has of a group: the queries that wait, its sockets and connections, and the rules by which a query
 //! ends. Everything here happens on the worker's own thread, so the lock around it is never contended.
 
-mod tcp;
+mod connection;
 mod udp;
 
 use std::collections::VecDeque;
@@ -15,12 +15,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::error::{ExchangeError, Protocol, Route};
+use crate::connection::Stage;
+use crate::connections::Connections;
+use crate::error::{ExchangeError, Fault, Protocol, Route};
 use crate::group::MAX_WAITING;
 use crate::health::Shared;
 use crate::rtt::RoundTrip;
 use crate::slots::{Phase, Reply, Silence, Slot, Slots, Ticket, Way};
-use crate::tcp::Connections;
 use crate::twins::{Advice, Twins};
 use crate::udp::Sockets;
 use crate::wire;
@@ -40,7 +41,7 @@ pub(crate) struct Local {
 #[derive(Default)]
 pub(crate) struct Pool {
     pub(crate) udp: Sockets,
-    pub(crate) tcp: Connections,
+    pub(crate) connections: Connections,
     /// All queries in the order in which they were sent, over or not.
     pub(crate) sent: VecDeque<(Instant, Ticket)>,
     /// Queries on their way.
@@ -54,7 +55,10 @@ impl Pool {
     fn local_address(&self, way: Way) -> Option<SocketAddr> {
         match way {
             Way::Udp(index) => self.udp.local_address(index),
-            Way::Tcp(index) => self.tcp.get(index).and_then(|connection| connection.local),
+            Way::Connection(index) => self
+                .connections
+                .get(index)
+                .and_then(|connection| connection.local),
             Way::None => None,
         }
     }
@@ -97,16 +101,17 @@ impl Local {
             slot.question_end = question_end;
             slot.upstream = upstream;
         }
-        let protocol = match protocol {
-            Protocol::Tcp => Protocol::Tcp,
-            Protocol::Udp => match local.join_twins(ticket, upstream) {
+        let protocol = match local.shared.upstreams[upstream].target.protocol() {
+            None if protocol == Protocol::Udp => match local.join_twins(ticket, upstream) {
                 Twin::Follows => return Ok(ticket),
                 Twin::GoesBy(protocol) => protocol,
             },
+            None => Protocol::Tcp,
+            Some(protocol) => protocol,
         };
         let sent = match protocol {
             Protocol::Udp => local.send_udp(this, ticket, now, woken),
-            Protocol::Tcp => local.send_tcp(this, ticket, now, false, woken),
+            _ => local.send_on_connection(this, ticket, now, None, woken),
         };
         if let Err(error) = sent {
             local.leave_twins(ticket);
@@ -188,7 +193,7 @@ impl Local {
         let local = pool.local_address(way);
         match way {
             Way::Udp(index) => pool.udp.answered(index, id),
-            Way::Tcp(index) => pool.tcp.finish(index, id, Some(now)),
+            Way::Connection(index) => pool.connections.finish(index, id, Some(now)),
             Way::None => {}
         }
         let reply = Reply {
@@ -206,15 +211,15 @@ impl Local {
             return;
         };
         let (upstream, way, sent) = (slot.upstream, slot.way, slot.sent);
-        let protocol = if matches!(way, Way::Tcp(_)) {
-            Protocol::Tcp
+        let route = self.route(upstream, way);
+        let error = if self.is_handshaking(upstream, way) {
+            ExchangeError::fault("dial", route, Fault::new("tls handshake", "i/o timeout"))
         } else {
-            Protocol::Udp
+            ExchangeError::Timeout(Box::new(route))
         };
-        let route = self.route(upstream, protocol, way);
-        self.end(ticket, Err(ExchangeError::Timeout(Box::new(route))), woken);
-        if let Way::Tcp(index) = way {
-            self.pools[upstream].tcp.timed_out(index, sent);
+        self.end(ticket, Err(error), woken);
+        if let Way::Connection(index) = way {
+            self.pools[upstream].connections.timed_out(index, sent);
         }
     }
 
@@ -267,7 +272,7 @@ impl Local {
         pool.waiting = pool.waiting.saturating_sub(1);
         match way {
             Way::Udp(index) => pool.udp.give_up(index, id),
-            Way::Tcp(index) => pool.tcp.finish(index, id, None),
+            Way::Connection(index) => pool.connections.finish(index, id, None),
             Way::None => {}
         }
     }
@@ -303,12 +308,28 @@ impl Local {
         }
     }
 
-    fn route(&self, upstream: usize, protocol: Protocol, way: Way) -> Route {
+    fn route(&self, upstream: usize, way: Way) -> Route {
+        let protocol = match way {
+            Way::Connection(_) => self.connection_protocol(upstream),
+            Way::Udp(_) | Way::None => Protocol::Udp,
+        };
         Route {
             protocol,
             local: self.pools[upstream].local_address(way),
-            peer: self.shared.upstreams[upstream].target.address,
+            peer: Arc::clone(&self.shared.upstreams[upstream].peer),
         }
+    }
+
+    /// What the connections to an upstream carry.
+    fn connection_protocol(&self, upstream: usize) -> Protocol {
+        let target = &self.shared.upstreams[upstream].target;
+        target.protocol().unwrap_or(Protocol::Tcp)
+    }
+
+    fn is_handshaking(&self, upstream: usize, way: Way) -> bool {
+        let Way::Connection(index) = way else { return false };
+        let connection = self.pools[upstream].connections.get(index);
+        connection.is_some_and(|connection| connection.stage == Stage::Handshake)
     }
 
     /// Closes everything. The queries that wait are given up.
@@ -316,7 +337,7 @@ impl Local {
         self.clock.stop();
         for pool in &mut self.pools {
             pool.udp = Sockets::default();
-            pool.tcp = Connections::default();
+            pool.connections = Connections::default();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::error::Protocol;
+use crate::target::Target;
 use crate::{probe, wire};
 
 /// How long one resolver may take for one query.
@@ -89,9 +90,10 @@ async fn ask_system(name: &str) -> Result<Vec<IpAddr>, LookupError> {
 async fn ask(resolver: SocketAddr, qname: &[u8], qtype: u16) -> std::io::Result<Vec<IpAddr>> {
     let query = probe::query(qname, qtype, true);
     let question_end = query.len();
-    let mut answer = probe::ask(resolver, None, Protocol::Udp, query.clone(), TIMEOUT).await?;
+    let resolver = Target::new(resolver);
+    let mut answer = probe::ask(&resolver, None, Protocol::Udp, query.clone(), TIMEOUT).await?;
     if wire::is_truncated(&answer) {
-        answer = probe::ask(resolver, None, Protocol::Tcp, query, TIMEOUT).await?;
+        answer = probe::ask(&resolver, None, Protocol::Tcp, query, TIMEOUT).await?;
     }
     Ok(wire::addresses(&answer, question_end))
 }

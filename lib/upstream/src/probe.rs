@@ -4,13 +4,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::task::Waker;
+
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::Protocol;
-use crate::group::{ProbeOptions, Target};
+use crate::connection::{self, End, Outgoing, Queries, Stage};
+use crate::error::{Failure, Protocol};
+use crate::group::ProbeOptions;
 use crate::random;
+use crate::target::Target;
 use crate::wire::{self, Verdict};
 
 /// How long a probe waits.
@@ -19,15 +22,15 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Datagrams that are none of the answer, before a probe gives up.
 const FOREIGN_LIMIT: u32 = 64;
 
-/// Asks an upstream whether it is there. Whatever it answers, it is.
+/// Asks an upstream whether it is there, in the way in which it is asked otherwise. Whatever it answers, it is.
 pub(crate) async fn check(target: &Target, options: &ProbeOptions, source: Option<IpAddr>) -> io::Result<()> {
     let query = query(&options.name, TYPE_NS, options.recursion_desired);
-    let protocol = if options.over_tcp {
-        Protocol::Tcp
-    } else {
-        Protocol::Udp
+    let protocol = match target.protocol() {
+        Some(protocol) => protocol,
+        None if options.over_tcp => Protocol::Tcp,
+        None => Protocol::Udp,
     };
-    ask(target.address, source, protocol, query, PROBE_TIMEOUT)
+    ask(target, source, protocol, query, PROBE_TIMEOUT)
         .await
         .map(|_| ())
 }
@@ -43,7 +46,7 @@ pub(crate) fn query(name: &[u8], qtype: u16, recursion_desired: bool) -> Vec<u8>
 
 /// Sends a query with a fresh id from a fresh port, and gives back the answer.
 pub(crate) async fn ask(
-    server: SocketAddr,
+    target: &Target,
     source: Option<IpAddr>,
     protocol: Protocol,
     mut query: Vec<u8>,
@@ -54,8 +57,8 @@ pub(crate) async fn ask(
     let deadline = Instant::now() + timeout;
     let asked = async {
         match protocol {
-            Protocol::Udp => ask_udp(server, source, &query).await,
-            Protocol::Tcp => ask_tcp(server, source, &query).await,
+            Protocol::Udp => ask_udp(target.address, source, &query).await,
+            _ => ask_on_connection(target, source, &query).await,
         }
     };
     timeout_at(deadline, asked)
@@ -78,19 +81,74 @@ async fn ask_udp(server: SocketAddr, source: Option<IpAddr>, query: &[u8]) -> io
     Err(io::ErrorKind::InvalidData.into())
 }
 
-async fn ask_tcp(server: SocketAddr, source: Option<IpAddr>, query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = tcp_socket(server, source)?.connect(server).await?;
-    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-    let mut frame = length.to_be_bytes().to_vec();
-    frame.extend_from_slice(query);
-    stream.write_all(&frame).await?;
-    let length = stream.read_u16().await?;
-    let mut answer = vec![0; usize::from(length)];
-    stream.read_exact(&mut answer).await?;
-    if is_reply(query, &answer) {
-        Ok(answer)
-    } else {
-        Err(io::ErrorKind::InvalidData.into())
+async fn ask_on_connection(target: &Target, source: Option<IpAddr>, query: &[u8]) -> io::Result<Vec<u8>> {
+    let mut single = Single::new(query)?;
+    let end = connection::run(target, source, &mut single).await;
+    if let Some(answer) = single.answer {
+        return Ok(answer);
+    }
+    Err(match end {
+        End::Dial(fault) | End::Broken(fault) => io::Error::other(fault.cause),
+        End::Closed => single
+            .failure
+            .unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+    })
+}
+
+/// One query that has a connection for itself.
+struct Single<'q> {
+    query: &'q [u8],
+    frame: Vec<u8>,
+    answer: Option<Vec<u8>>,
+    failure: Option<io::Error>,
+}
+
+impl<'q> Single<'q> {
+    fn new(query: &'q [u8]) -> io::Result<Self> {
+        let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+        let mut frame = length.to_be_bytes().to_vec();
+        frame.extend_from_slice(query);
+        Ok(Self {
+            query,
+            frame,
+            answer: None,
+            failure: None,
+        })
+    }
+}
+
+impl Queries for Single<'_> {
+    fn take(&mut self, outgoing: &mut Outgoing, _: &Waker) -> bool {
+        if outgoing.frames.is_empty() {
+            std::mem::swap(&mut outgoing.frames, &mut self.frame);
+        }
+        self.failure.is_none()
+    }
+
+    fn reached(&mut self, _: Stage, _: Option<SocketAddr>) {}
+
+    fn secured(&mut self, _: bool) {}
+
+    fn deliver(&mut self, frames: &[u8]) -> Option<usize> {
+        let (length, rest) = frames
+            .split_first_chunk::<2>()
+            .map_or((0, frames), |(length, rest)| {
+                (usize::from(u16::from_be_bytes(*length)), rest)
+            });
+        let Some(message) = rest.get(..length).filter(|message| !message.is_empty()) else {
+            return Some(0);
+        };
+        if is_reply(self.query, message) {
+            self.answer = Some(message.to_vec());
+        } else {
+            self.failure = Some(io::ErrorKind::InvalidData.into());
+        }
+        None
+    }
+
+    fn fail(&mut self, failed: &mut Vec<(u16, Failure)>) {
+        failed.clear();
+        self.failure = Some(io::ErrorKind::InvalidData.into());
     }
 }
 

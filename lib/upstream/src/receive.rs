@@ -11,8 +11,8 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
+use crate::connection::{Place, wake};
 use crate::local::Local;
-use crate::stream::{Place, wake};
 
 /// Datagrams that are taken from a socket at a time.
 const BATCH: usize = 16;

@@ -31,8 +31,8 @@ pub(crate) struct Slot {
     pub(crate) sent: Instant,
     /// What its owner knows of the upstream's silence.
     pub(crate) silence: Silence,
-    /// It was lost on a kept connection and sent again.
-    pub(crate) resent: bool,
+    /// How often it was lost with its connection and sent again.
+    pub(crate) resent: u8,
     /// An error without a question that came for it; used if nothing better comes.
     pub(crate) bare_error: Option<Response>,
     /// Under which hash it counts as a twin of others.
@@ -71,8 +71,8 @@ pub(crate) enum Way {
     None,
     /// On the UDP socket with this index.
     Udp(u32),
-    /// On the TCP connection with this index.
-    Tcp(u32),
+    /// On the connection with this index, over whatever it runs.
+    Connection(u32),
 }
 
 /// What the owner of a query has been told.
@@ -118,7 +118,7 @@ impl Slots {
             id: 0,
             sent: now,
             silence: Silence::Unnoticed,
-            resent: false,
+            resent: 0,
             bare_error: None,
             twin: None,
             followers: Vec::new(),
@@ -156,7 +156,7 @@ impl Slots {
         slot.message.clear();
         slot.way = Way::None;
         slot.silence = Silence::Unnoticed;
-        slot.resent = false;
+        slot.resent = 0;
         slot.bare_error = None;
         slot.twin = None;
         slot.followers.clear();

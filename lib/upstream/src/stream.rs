@@ -1,99 +1,62 @@
-//! The task that serves one TCP connection: connects, writes what waits, reads answers.
+//! Queries on a stream of octets, TCP or TLS: each message with its length before it (RFC 7766, RFC 7858).
+//!
+//! All frames that wait go out in one write, which is one TLS record. All that came in one read are handed over at once.
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::health::Shared;
-use crate::local::Local;
-use crate::probe::tcp_socket;
+use crate::connection::{End, Outgoing, Queries};
+use crate::error::Fault;
 
-/// Which connection of which upstream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) upstream: usize,
-    pub(crate) index: u32,
-    pub(crate) key: u32,
-}
-
-/// How a connection ended.
-pub(crate) enum End {
-    /// It never came about.
-    Dial(io::Error),
-    /// The upstream closed it.
-    Closed,
-    /// Reading or writing failed.
-    Broken(io::Error),
-}
-
-/// Serves a connection to its end. The task is aborted when the connection is closed from this side.
-pub(crate) async fn serve(local: Arc<Mutex<Local>>, shared: Arc<Shared>, place: Place) {
-    let target = shared.upstreams[place.upstream].target.address;
-    let dialled = match tcp_socket(target, shared.options.source) {
-        Ok(socket) => socket.connect(target).await,
-        Err(error) => Err(error),
+/// Sends and receives until the connection ends.
+pub(crate) async fn exchange<S, Q>(stream: S, queries: &mut Q) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    Q: Queries,
+{
+    let mut duplex = Duplex {
+        queries,
+        stream,
+        reading: Vec::new(),
+        outgoing: Outgoing::default(),
+        written: 0,
+        unflushed: false,
     };
-    let end = match dialled {
-        Ok(stream) => {
-            local.lock().tcp_connected(place, stream.local_addr().ok());
-            let mut duplex = Duplex {
-                local: &local,
-                place,
-                stream,
-                reading: Vec::new(),
-                writing: Vec::new(),
-                written: 0,
-            };
-            poll_fn(|context| duplex.poll(context)).await
-        }
-        Err(error) => End::Dial(error),
-    };
-    let mut woken = Vec::new();
-    Local::tcp_ended(&local, place, &end, &mut woken);
-    wake(&mut woken);
+    poll_fn(|context| duplex.poll(context)).await
 }
 
-/// Wakes tasks where no lock is held: a waker may be the last that holds a task, and its end may want the lock.
-pub(crate) fn wake(woken: &mut Vec<Waker>) {
-    for waker in woken.drain(..) {
-        waker.wake();
-    }
-}
-
-struct Duplex<'a> {
-    local: &'a Arc<Mutex<Local>>,
-    place: Place,
-    stream: TcpStream,
+struct Duplex<'q, S, Q> {
+    queries: &'q mut Q,
+    stream: S,
     reading: Vec<u8>,
-    writing: Vec<u8>,
+    outgoing: Outgoing,
     written: usize,
+    /// The stream may hold back what it took.
+    unflushed: bool,
 }
 
-impl Duplex<'_> {
+impl<S: AsyncRead + AsyncWrite + Unpin, Q: Queries> Duplex<'_, S, Q> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            if !self
-                .local
-                .lock()
-                .tcp_take(self.place, &mut self.writing, context.waker())
-            {
+            if !self.queries.take(&mut self.outgoing, context.waker()) {
                 return Poll::Ready(End::Closed);
             }
+            // Answers come in any order, and those that are not waited for are known by their ids.
+            self.outgoing.given_up.clear();
             let mut progress = false;
             match self.write(context) {
                 Ok(more) => progress |= more,
-                Err(error) => return Poll::Ready(End::Broken(error)),
+                Err(error) => return Poll::Ready(End::Broken(Fault::io("write", &error))),
             }
             match self.read(context) {
                 Ok(Read::Nothing) => {}
                 Ok(Read::Some) => progress = true,
                 Ok(Read::End) => return Poll::Ready(End::Closed),
-                Err(error) => return Poll::Ready(End::Broken(error)),
+                Err(error) => return Poll::Ready(End::Broken(Fault::io("read", &error))),
             }
             if !progress {
                 return Poll::Pending;
@@ -101,64 +64,52 @@ impl Duplex<'_> {
         }
     }
 
-    /// Writes until all is written or the system takes no more.
+    /// Writes until all is written or the stream takes no more.
     fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let mut progress = false;
-        while self.written < self.writing.len() {
-            match self.stream.poll_write_ready(context) {
+        while self.written < self.outgoing.frames.len() {
+            let rest = &self.outgoing.frames[self.written..];
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
                 Poll::Pending => return Ok(progress),
-                Poll::Ready(ready) => ready?,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(count) => self.written += count?,
             }
-            match self.stream.try_write(&self.writing[self.written..]) {
-                Ok(count) => {
-                    self.written += count;
-                    progress = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+            self.unflushed = true;
+            progress = true;
         }
-        self.writing.clear();
+        self.outgoing.frames.clear();
         self.written = 0;
+        if self.unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context)
+        {
+            flushed?;
+            self.unflushed = false;
+        }
         Ok(progress)
     }
 
     /// Reads once, and hands over all messages that are whole.
     fn read(&mut self, context: &mut Context<'_>) -> io::Result<Read> {
-        loop {
-            match self.stream.poll_read_ready(context) {
-                Poll::Pending => return Ok(Read::Nothing),
-                Poll::Ready(ready) => ready?,
-            }
-            self.reading.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.reading) {
-                Ok(0) => return Ok(Read::End),
-                Ok(_) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+        self.reading.reserve(READ_BYTES);
+        let read = pin!(self.stream.read_buf(&mut self.reading)).poll(context);
+        match read {
+            Poll::Pending => return Ok(Read::Nothing),
+            // Some servers close TLS without saying so; what was cut off shows in what is missing.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Read::End),
+            Poll::Ready(count) => {
+                if count? == 0 {
+                    return Ok(Read::End);
+                }
             }
         }
-        let mut woken = Vec::new();
-        let goes_on = self.deliver(&mut woken);
-        wake(&mut woken);
-        Ok(if goes_on { Read::Some } else { Read::End })
-    }
-
-    fn deliver(&mut self, woken: &mut Vec<Waker>) -> bool {
-        let mut at = 0;
-        let now = Instant::now();
-        let mut local = self.local.lock();
-        while let Some((length, rest)) = self.reading[at..].split_first_chunk::<2>() {
-            let length = usize::from(u16::from_be_bytes(*length));
-            let Some(message) = rest.get(..length) else { break };
-            if !local.tcp_message(self.place, message, now, woken) {
-                return false;
-            }
-            at += 2 + length;
+        let Some(whole) = self.queries.deliver(&self.reading) else {
+            return Ok(Read::End);
+        };
+        self.reading.drain(..whole);
+        if self.reading.is_empty() && self.reading.capacity() > KEPT_BYTES {
+            self.reading = Vec::new();
         }
-        drop(local);
-        self.reading.drain(..at);
-        true
+        Ok(Read::Some)
     }
 }
 
@@ -170,3 +121,6 @@ enum Read {
 
 /// Room for this many bytes at each read.
 const READ_BYTES: usize = 8 << 10;
+
+/// A buffer that grew beyond this for a long answer is given back.
+const KEPT_BYTES: usize = 16 << 10;

@@ -17,9 +17,10 @@ use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::group::{Options, Target};
+use crate::group::Options;
 use crate::probe::local_address;
 use crate::random::{self, NoRandomness};
+use crate::target::Target;
 
 /// Sockets that queries choose from.
 pub(crate) const POOL: usize = 8;

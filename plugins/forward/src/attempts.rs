@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use catena_core::message::Request;
 use catena_upstream::random;
-use catena_upstream::{Answer, Event, Exchange, ExchangeError, Group, Protocol};
+use catena_upstream::{Answer, Event, Exchange, ExchangeError, Group, Order, Protocol};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::policy::Order;
 
 /// No new attempt is made later than this after the query came, since the client has gone by then.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use catena_core::corefile::{ConfigError, Directive, Token};
 use catena_core::message::{QName, Rcode, Zone};
-use catena_upstream::Options;
+use catena_upstream::{Method, Options, Policy, Tls, server_name};
 
-use crate::policy::{self, Policy};
-use crate::target::{self, Secure, To};
+use crate::target::{self, To};
 
 /// Targets in one directive.
 const MAX_TARGETS: usize = 15;
@@ -69,7 +68,18 @@ pub(crate) struct Config {
     pub(crate) next: Vec<Rcode>,
     /// So does an answer without records.
     pub(crate) next_on_nodata: bool,
+    pub(crate) security: Security,
     pub(crate) options: Options,
+}
+
+/// How upstreams over TLS, HTTPS and QUIC are asked.
+#[derive(Debug, Default)]
+pub(crate) struct Security {
+    /// There if an upstream needs it.
+    pub(crate) tls: Option<Tls>,
+    /// Whom all certificates must be for.
+    pub(crate) server_name: Option<String>,
+    pub(crate) method: Method,
 }
 
 /// A directive, and what is odd about it.
@@ -104,6 +114,7 @@ pub(crate) fn parse(directive: &Directive, folder: &Path, root: &Path) -> Result
         failover: Vec::new(),
         next: Vec::new(),
         next_on_nodata: false,
+        security: Security::default(),
         options: Options::default(),
     };
     let mut tls_name = None;
@@ -116,6 +127,12 @@ pub(crate) fn parse(directive: &Directive, folder: &Path, root: &Path) -> Result
     config.options.probe.over_tcp = config.force_tcp;
     check_ages(&config, directive)?;
     config.targets = read_targets(directive, to, tls_name, folder)?;
+    config.security.server_name = tls_name.map(server_name).transpose()?;
+    if config.security.tls.is_none() && config.targets.iter().any(|to| to.scheme.is_secure()) {
+        // As `tls` without files.
+        config.security.tls =
+            Some(Tls::from_files(None, None).map_err(|error| directive.error(error.to_string()))?);
+    }
     Ok(Parsed { config, warning })
 }
 
@@ -130,17 +147,15 @@ fn read_targets(
     }
     let mut targets = Vec::with_capacity(to.len());
     for token in to {
-        if let Some(secure) = Secure::of(token) {
-            if let (Some(all), Some(one)) = (tls_name, secure.server_name) {
-                return Err(all.error(format!(
-                    "both `tls_servername {all}` and the name `{one}` are given for {token}"
-                )));
-            }
-            return Err(secure.refuse(token));
+        let target = target::parse(token, folder)?;
+        if let (Some(all), Some(one)) = (tls_name, &target.server_name) {
+            return Err(all.error(format!(
+                "both `tls_servername {all}` and the name `{one}` are given for {token}"
+            )));
         }
-        targets.push(target::parse(token, folder)?);
+        targets.push(target);
     }
-    if target::known(&targets).is_some_and(|addresses| addresses.is_empty()) {
+    if target::are_none(&targets) {
         return Err(directive.error("no valid upstream addresses found"));
     }
     Ok(targets)
@@ -159,13 +174,18 @@ fn read_option(config: &mut Config, option: &Directive, root: &Path) -> Result<(
             config.max_attempts = Some(option.one_arg("INTEGER")?.count(..=u64::from(u32::MAX))?);
         }
         "doh_method" => {
-            option.one_arg("GET|POST")?.one_of(&["GET", "POST"])?;
+            let method = option.one_arg("GET|POST")?.one_of(&["GET", "POST"])?;
+            config.security.method = if method == "GET" {
+                Method::Get
+            } else {
+                Method::Post
+            };
         }
-        "tls" => read_tls(option, root)?,
+        "tls" => config.security.tls = Some(Tls::from_option(option, root)?),
         "policy" => {
             let name = option
                 .one_arg("random|round_robin|sequential")?
-                .one_of(policy::NAMES)?;
+                .one_of(Policy::NAMES)?;
             config.policy = Policy::named(name);
         }
         "max_concurrent" => {
@@ -257,17 +277,6 @@ fn read_health_check(config: &mut Config, option: &Directive) -> Result<(), Conf
                     .with_expected(syntax)
                     .with_nearest(word.as_str(), ["no_rec", "domain"]));
             }
-        }
-    }
-    Ok(())
-}
-
-/// `tls` counts for upstreams over TLS only; files that are not there are an error all the same.
-fn read_tls(option: &Directive, root: &Path) -> Result<(), ConfigError> {
-    for file in option.args_between(0..=3, "[CERT KEY] [CA]")? {
-        let path = file.path(root)?;
-        if let Err(error) = std::fs::metadata(&path) {
-            return Err(file.error(format!("cannot read {}: {error}", path.display())));
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use catena_upstream::{Answer, Event, ExchangeError, Group, Protocol, Target};
 use crate::attempts::{Attempts, Sent};
 use crate::config::Config;
 use crate::metrics::{Counting, Metrics};
-use crate::target;
+use crate::target::{self, ResolveError};
 
 const NAME: &str = "forward";
 
@@ -54,7 +54,15 @@ struct Upstreams {
 }
 
 impl Forward {
-    pub(crate) fn new(config: Config, registry: Arc<Registry>, workers: usize, labelled: bool) -> Self {
+    /// # Errors
+    ///
+    /// An upstream has a name that no certificate can be for.
+    pub(crate) fn new(
+        config: Config,
+        registry: Arc<Registry>,
+        workers: usize,
+        labelled: bool,
+    ) -> Result<Self, ResolveError> {
         let forward = Self {
             config,
             registry,
@@ -64,17 +72,19 @@ impl Forward {
             concurrent: AtomicU64::new(0),
             labelled,
         };
-        if let Some(addresses) = target::known(&forward.config.targets) {
-            forward.open(&addresses);
+        let Config {
+            targets, security, ..
+        } = &forward.config;
+        if let Some(targets) = target::known(targets, security)? {
+            forward.open(targets);
         }
-        forward
+        Ok(forward)
     }
 
     /// From now on, these are the upstreams.
-    fn open(&self, addresses: &[SocketAddr]) {
+    fn open(&self, targets: Vec<Target>) {
         self.upstreams.get_or_init(|| {
-            let metrics = Metrics::new(&self.registry, addresses);
-            let targets = addresses.iter().copied().map(Target::new).collect();
+            let metrics = Metrics::new(&self.registry, &targets);
             let counting = Counting(Arc::clone(&metrics));
             let group = Group::new(targets, self.config.options.clone(), self.workers, counting);
             Upstreams { group, metrics }
@@ -138,12 +148,13 @@ impl Forward {
                         return Ok(response);
                     }
                 }
-                Err(error @ ExchangeError::Malformed) => {
+                Err(error @ (ExchangeError::Malformed | ExchangeError::OtherQuestion)) => {
                     return Err(failure(&error).with_rcode(Rcode::FORMERR));
                 }
                 Err(error) => {
                     if self.taps().is_some() {
                         let ends = (upstreams.group.address(upstream), None);
+                        let protocol = upstreams.group.protocol(upstream).unwrap_or(protocol);
                         self.tap(request, ends, protocol, asked.elapsed(), None);
                     }
                     last_error = Some(error);
@@ -217,7 +228,7 @@ impl Forward {
             wire: request.wire(),
             peer,
             local,
-            stream: protocol == Protocol::Tcp,
+            stream: !protocol.is_datagram(),
             asked,
             at: asked,
         };
@@ -316,12 +327,15 @@ impl Lifecycle for Forward {
             .get_or_init(|| context.services.all::<dyn Tap>().cloned().collect());
         if self.upstreams.get().is_none() {
             let Config {
-                targets, resolvers, ..
+                targets,
+                resolvers,
+                security,
+                ..
             } = &self.config;
-            let addresses = target::resolve(targets, resolvers)
+            let targets = target::resolve(targets, resolvers, security)
                 .await
                 .map_err(|error| StartError::new(format!("plugin/{NAME}: failed to resolve: {error}")))?;
-            self.open(&addresses);
+            self.open(targets);
         }
         Ok(())
     }

@@ -11,12 +11,11 @@
 //! The parts:
 //!
 //! - `config` reads the directive, `target` what it forwards to;
-//! - `policy` puts the upstreams in the order in which a query tries them;
 //! - `handler` matches queries and judges answers, `attempts` tries one upstream after the other;
 //! - `metrics` counts.
 //!
-//! Sockets, ids, retransmission over kept connections and the watch over silent upstreams are `catena-upstream`'s.
-//! Upstreams over TLS and HTTPS are not served yet: a Corefile that names one is refused.
+//! Sockets, ids, TLS, HTTP and QUIC, retransmission over kept connections and the watch over silent upstreams are
+//! `catena-upstream`'s.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +23,6 @@ mod attempts;
 mod config;
 mod handler;
 mod metrics;
-mod policy;
 mod target;
 
 use std::sync::Arc;
@@ -49,12 +47,10 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
         if let Some(warning) = parsed.warning {
             setup.warn(directive.span(), warning);
         }
-        plugins.push(Arc::new(Forward::new(
-            parsed.config,
-            Arc::clone(&registry),
-            setup.workers(),
-            labelled,
-        )));
+        let forward = Forward::new(parsed.config, Arc::clone(&registry), setup.workers(), labelled);
+        plugins.push(Arc::new(
+            forward.map_err(|error| directive.error(error.to_string()))?,
+        ));
     }
     if labelled {
         setup

@@ -1,12 +1,11 @@
 //! What the plugin counts. The names and labels that begin with `coredns_` are CoreDNS's.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use catena_core::message::Rcode;
 use catena_metrics::{Counter, Histogram, HistogramFamily, Registry, TIME_BUCKETS};
-use catena_upstream::{Observer, Protocol};
+use catena_upstream::{Observer, Protocol, Target};
 
 /// The label `proxy_name`.
 const PROXY: &str = "forward";
@@ -28,8 +27,13 @@ pub(crate) struct Metrics {
 #[derive(Debug)]
 struct Upstream {
     to: String,
-    reused: [Counter; 2],
-    opened: [Counter; 2],
+    /// In the order of [`Protocol::ALL`].
+    reused: [Counter; Protocol::ALL.len()],
+    opened: [Counter; Protocol::ALL.len()],
+    /// TLS sessions: new ones, and resumed ones.
+    handshakes: [Counter; 2],
+    failed_handshakes: Counter,
+    oversized: Counter,
     failed_probes: Counter,
     silent: Counter,
     foreign: Counter,
@@ -39,7 +43,7 @@ struct Upstream {
 
 impl Metrics {
     /// The counters for these upstreams. Two directives with the same upstream count together, as in CoreDNS.
-    pub(crate) fn new(registry: &Registry, addresses: &[SocketAddr]) -> Arc<Self> {
+    pub(crate) fn new(registry: &Registry, targets: &[Target]) -> Arc<Self> {
         let broken = registry.counter(
             "coredns_forward_healthcheck_broken_total",
             "Counter of the number of complete failures of the healthchecks.",
@@ -60,9 +64,9 @@ impl Metrics {
             broken: broken.with(&[]),
             rejected: rejected.with(&[]),
             durations,
-            upstreams: addresses
+            upstreams: targets
                 .iter()
-                .map(|address| Upstream::new(registry, address.to_string()))
+                .map(|target| Upstream::new(registry, target.to_string()))
                 .collect(),
         })
     }
@@ -84,9 +88,13 @@ impl Upstream {
     fn new(registry: &Registry, to: String) -> Self {
         let by_protocol = |name, help| {
             let family = registry.counter(name, help, &["proxy_name", "to", "proto"]);
-            [Protocol::Udp, Protocol::Tcp]
-                .map(|protocol| family.with_hidden_zero(&[PROXY, &to, protocol.name()]))
+            Protocol::ALL.map(|protocol| family.with_hidden_zero(&[PROXY, &to, protocol.name()]))
         };
+        let handshakes = registry.counter(
+            "catena_proxy_tls_handshakes_total",
+            "TLS sessions with upstreams, new and resumed.",
+            &["proxy_name", "to", "resumed"],
+        );
         let by_upstream = |name, help| {
             registry
                 .counter(name, help, &["proxy_name", "to"])
@@ -100,6 +108,15 @@ impl Upstream {
             opened: by_protocol(
                 "coredns_proxy_conn_cache_misses_total",
                 "Counter of connection cache misses per upstream and protocol.",
+            ),
+            handshakes: ["false", "true"].map(|resumed| handshakes.with_hidden_zero(&[PROXY, &to, resumed])),
+            failed_handshakes: by_upstream(
+                "catena_proxy_tls_failures_total",
+                "Connections to an upstream that did not come about because TLS failed.",
+            ),
+            oversized: by_upstream(
+                "catena_proxy_oversized_answers_total",
+                "Replies of an upstream that were longer than a DNS message can be, and were dropped.",
             ),
             failed_probes: by_upstream(
                 "coredns_proxy_healthcheck_failures_total",
@@ -136,7 +153,9 @@ impl Counting {
 
 impl Observer for Counting {
     fn connection(&self, upstream: usize, protocol: Protocol, reused: bool) {
-        let place = usize::from(protocol == Protocol::Tcp);
+        let Some(place) = Protocol::ALL.iter().position(|&known| known == protocol) else {
+            return;
+        };
         self.count(upstream, |upstream| {
             if reused {
                 &upstream.reused[place]
@@ -144,6 +163,18 @@ impl Observer for Counting {
                 &upstream.opened[place]
             }
         });
+    }
+
+    fn handshake(&self, upstream: usize, resumed: bool) {
+        self.count(upstream, |upstream| &upstream.handshakes[usize::from(resumed)]);
+    }
+
+    fn handshake_failed(&self, upstream: usize) {
+        self.count(upstream, |upstream| &upstream.failed_handshakes);
+    }
+
+    fn oversized(&self, upstream: usize) {
+        self.count(upstream, |upstream| &upstream.oversized);
     }
 
     fn probe_failed(&self, upstream: usize) {

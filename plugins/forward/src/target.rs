@@ -1,16 +1,27 @@
-//! What a query is forwarded to: addresses, resolv.conf files, host names.
+//! What a query is forwarded to: addresses, resolv.conf files, host names, each over plain DNS, TLS, HTTPS or QUIC.
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use catena_core::corefile::{ConfigError, Token};
-use catena_upstream::{LookupError, lookup_host};
+use catena_upstream::{LookupError, Scheme, Target, lookup_host, name_servers, parse_address};
+
+use crate::config::Security;
 
 /// One word after FROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) struct To {
+    pub(crate) scheme: Scheme,
+    /// Whom the certificate must be for, as the word itself says.
+    pub(crate) server_name: Option<String>,
+    place: Place,
+}
+
+/// Where upstreams are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
     /// An address, or those of a file.
     Addresses(Vec<SocketAddr>),
     /// A host name, which is looked up at the start.
@@ -22,90 +33,115 @@ pub(crate) enum To {
     },
 }
 
-const DNS_PORT: u16 = 53;
+/// The schemes that stand before targets.
+const SCHEMES: [Scheme; 5] = [
+    Scheme::Dns,
+    Scheme::Tls,
+    Scheme::Https,
+    Scheme::Https3,
+    Scheme::Quic,
+];
 
 /// What a target may look like.
 const EXPECTED: &str =
     "an IP address, a host name (each with or without a port), or a file such as /etc/resolv.conf";
 
-/// A target over TLS or HTTPS, of which its scheme is known and little else.
-pub(crate) struct Secure<'t> {
-    scheme: &'static str,
-    /// The name behind `%`.
-    pub(crate) server_name: Option<&'t str>,
-    has_path: bool,
-}
-
-impl Secure<'_> {
-    /// Reads a target that is not to be spoken to in the clear; `None` for any other.
-    pub(crate) fn of(token: &Token) -> Option<Secure<'_>> {
-        let text = token.as_str();
-        let scheme = ["tls", "https"].into_iter().find(|scheme| {
-            text.strip_prefix(scheme)
-                .is_some_and(|rest| rest.starts_with("://"))
-        })?;
-        let rest = &text[scheme.len() + 3..];
-        let server_name = rest.rsplit_once('%').map(|(_, name)| {
-            let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-            name.trim_end_matches(']')
-        });
-        Some(Secure {
-            scheme,
-            server_name: server_name.filter(|_| scheme == "tls"),
-            has_path: rest.contains('/'),
-        })
-    }
-
-    /// Why it is refused.
-    pub(crate) fn refuse(&self, token: &Token) -> ConfigError {
-        if self.scheme == "https" && self.has_path {
-            return token.error(format!(
-                "paths are not allowed in https upstreams: {token} (the path is always /dns-query)"
-            ));
-        }
-        token.error(format!(
-            "upstreams over {}:// are not served yet by this version: {token}",
-            self.scheme
-        ))
-    }
-}
-
-/// Reads one target. Files are looked for as they are written, and else in the Corefile's folder.
+/// Reads a target. A file is read now.
 pub(crate) fn parse(token: &Token, folder: &Path) -> Result<To, ConfigError> {
-    let text = token.as_str();
-    let text = match text.split_once("://") {
-        None | Some(("dns", "")) => text,
-        Some(("dns", rest)) => rest,
-        Some((scheme, _)) => {
-            return Err(token
-                .error(format!("`{scheme}` is no protocol to forward over: {token}"))
-                .with_expected(EXPECTED));
-        }
+    let (scheme, text) = split_scheme(token)?;
+    if !scheme.is_secure() {
+        return Ok(To {
+            scheme,
+            server_name: None,
+            place: plain(token, text, folder)?,
+        });
+    }
+    if matches!(scheme, Scheme::Https | Scheme::Https3) && text.contains('/') {
+        let scheme = scheme.name();
+        return Err(token.error(format!(
+            "paths are not allowed in {scheme} upstreams: {token} (the path is always /dns-query)"
+        )));
+    }
+    let (address, server_name) = split_name(text);
+    if let Some(name) = server_name {
+        check_name(token, name)?;
+    }
+    let port = scheme.default_port();
+    let place = match parse_address(&address, port) {
+        Some(address) => Place::Addresses(vec![address]),
+        // A file would name servers, but not at what port and under what name they speak so.
+        None => host(&address, port).ok_or_else(|| token.expected(EXPECTED_SECURE))?,
     };
-    if let Some(address) = address(text) {
-        return Ok(To::Addresses(vec![address]));
+    Ok(To {
+        scheme,
+        server_name: server_name.map(str::to_owned),
+        place,
+    })
+}
+
+const EXPECTED_SECURE: &str =
+    "an IP address or a host name, with or without a server name behind `%` and a port";
+
+fn split_scheme(token: &Token) -> Result<(Scheme, &str), ConfigError> {
+    let text = token.as_str();
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok((Scheme::Dns, text));
+    };
+    // `dns://` alone may be a file's name.
+    if scheme == "dns" && rest.is_empty() {
+        return Ok((Scheme::Dns, text));
+    }
+    match Scheme::named(scheme).filter(|scheme| SCHEMES.contains(scheme)) {
+        Some(scheme) => Ok((scheme, rest)),
+        None => Err(token
+            .error(format!("`{scheme}` is no protocol to forward over: {token}"))
+            .with_expected("an upstream, alone or behind one of dns://, tls://, https://, https3://, quic://")
+            .with_nearest(scheme, SCHEMES.map(Scheme::name))),
+    }
+}
+
+/// Takes the server name out of `192.0.2.1%dns.example.org:853` or `[2001:db8::1%dns.example.org]:853`.
+fn split_name(text: &str) -> (String, Option<&str>) {
+    let Some((address, behind)) = text.rsplit_once('%') else {
+        return (text.to_owned(), None);
+    };
+    let (name, port) = match behind.rsplit_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (behind, None),
+    };
+    let name = name.trim_end_matches(']');
+    let bracketed = address.starts_with('[') || (port.is_some() && address.contains(':'));
+    let bare = address.trim_start_matches('[');
+    let address = match (bracketed, port) {
+        (true, Some(port)) => format!("[{bare}]:{port}"),
+        (false, Some(port)) => format!("{bare}:{port}"),
+        (_, None) => bare.to_owned(),
+    };
+    (address, Some(name))
+}
+
+fn check_name(token: &Token, name: &str) -> Result<(), ConfigError> {
+    let is_name = host(name, 1).is_some() || name.parse::<std::net::IpAddr>().is_ok();
+    if is_name {
+        return Ok(());
+    }
+    Err(token
+        .error(format!("`{name}` is no server name: {token}"))
+        .with_expected("a domain name behind `%`"))
+}
+
+fn plain(token: &Token, text: &str, folder: &Path) -> Result<Place, ConfigError> {
+    let port = Scheme::Dns.default_port();
+    if let Some(address) = parse_address(text, port) {
+        return Ok(Place::Addresses(vec![address]));
     }
     match read_file(text, folder) {
-        Ok(content) => Ok(To::Addresses(name_servers(&content))),
+        Ok(content) => Ok(Place::Addresses(name_servers(&content))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            host(text).ok_or_else(|| token.expected(EXPECTED))
+            host(text, port).ok_or_else(|| token.expected(EXPECTED))
         }
         Err(error) => Err(token.error(format!("cannot read {text}: {error}"))),
     }
-}
-
-/// An address with or without port. IPv6 addresses may stand in brackets, and may have a zone, which is dropped.
-fn address(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let (ip, port) = match text.rsplit_once("]:") {
-        Some((ip, port)) => (ip, port.parse().ok()?),
-        None => (text, DNS_PORT),
-    };
-    let ip = ip.trim_start_matches('[').trim_end_matches(']');
-    let ip = ip.split_once('%').map_or(ip, |(ip, _)| ip);
-    ip.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
 }
 
 fn read_file(text: &str, folder: &Path) -> io::Result<String> {
@@ -116,24 +152,10 @@ fn read_file(text: &str, folder: &Path) -> io::Result<String> {
     }
 }
 
-/// The name servers of a resolv.conf file.
-fn name_servers(content: &str) -> Vec<SocketAddr> {
-    let lines = content.lines().filter(|line| !line.starts_with([';', '#']));
-    lines
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            (words.next() == Some("nameserver"))
-                .then(|| words.next())
-                .flatten()
-        })
-        .filter_map(address)
-        .collect()
-}
-
-fn host(text: &str) -> Option<To> {
+fn host(text: &str, default_port: u16) -> Option<Place> {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, port.parse().ok().filter(|&port| port != 0)?),
-        None => (text, DNS_PORT),
+        None => (text, default_port),
     };
     let bare = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -143,52 +165,97 @@ fn host(text: &str) -> Option<To> {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let is_name = bare.len() < 254 && bare.split('.').all(is_label);
-    is_name.then(|| To::Host {
+    is_name.then(|| Place::Host {
         name: name.to_owned(),
         port,
     })
 }
 
-/// The addresses of all targets in their order, each once.
+/// The upstreams of all targets in their order, each address once.
 ///
 /// # Errors
 ///
-/// A host name without address.
+/// A host name without address, or a name that no certificate can be for.
 pub(crate) async fn resolve(
     targets: &[To],
     resolvers: &[SocketAddr],
-) -> Result<Vec<SocketAddr>, LookupError> {
+    security: &Security,
+) -> Result<Vec<Target>, ResolveError> {
     let mut found = Vec::new();
     for to in targets {
-        match to {
-            To::Addresses(addresses) => found.extend(addresses),
-            To::Host { name, port } => {
-                let addresses = lookup_host(name, resolvers).await?;
-                found.extend(addresses.into_iter().map(|ip| SocketAddr::new(ip, *port)));
+        match &to.place {
+            Place::Addresses(addresses) => to.add(addresses, None, security, &mut found)?,
+            Place::Host { name, port } => {
+                let looked_up = lookup_host(name, resolvers).await?;
+                let addresses: Vec<SocketAddr> = looked_up
+                    .into_iter()
+                    .map(|ip| SocketAddr::new(ip, *port))
+                    .collect();
+                to.add(&addresses, Some(name), security, &mut found)?;
             }
         }
     }
-    Ok(distinct(found))
+    Ok(found)
 }
 
-/// The addresses of all targets, if that can be told without asking anybody.
-pub(crate) fn known(targets: &[To]) -> Option<Vec<SocketAddr>> {
+/// Why there are no upstreams.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    #[error(transparent)]
+    Tls(#[from] catena_upstream::TlsError),
+}
+
+/// The upstreams of all targets, if that can be told without asking anybody.
+///
+/// # Errors
+///
+/// A name that no certificate can be for.
+pub(crate) fn known(targets: &[To], security: &Security) -> Result<Option<Vec<Target>>, ResolveError> {
     let mut found = Vec::new();
     for to in targets {
-        let To::Addresses(addresses) = to else { return None };
-        found.extend(addresses);
+        let Place::Addresses(addresses) = &to.place else {
+            return Ok(None);
+        };
+        to.add(addresses, None, security, &mut found)?;
     }
-    Some(distinct(found))
+    Ok(Some(found))
 }
 
-fn distinct(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let mut distinct = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        if !distinct.contains(&address) {
-            distinct.push(address);
+/// Whether the targets have no address among them, and no host name that could have one.
+pub(crate) fn are_none(targets: &[To]) -> bool {
+    targets
+        .iter()
+        .all(|to| matches!(&to.place, Place::Addresses(addresses) if addresses.is_empty()))
+}
+
+impl To {
+    /// Adds upstreams at these addresses, where there are none yet.
+    fn add(
+        &self,
+        addresses: &[SocketAddr],
+        host: Option<&str>,
+        security: &Security,
+        found: &mut Vec<Target>,
+    ) -> Result<(), ResolveError> {
+        // Without any other name, a host's certificate has to be for the host: its address came from somewhere else.
+        let name = self
+            .server_name
+            .as_deref()
+            .or(security.server_name.as_deref())
+            .or(host);
+        for &address in addresses {
+            if found.iter().any(|target| target.address == address) {
+                continue;
+            }
+            found.push(match &security.tls {
+                Some(tls) => Target::secure(self.scheme, address, tls, name, security.method)?,
+                None => Target::new(address),
+            });
         }
+        Ok(())
     }
-    distinct
 }
 
 #[cfg(test)]
@@ -196,31 +263,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_in_all_forms() {
-        for (text, want) in [
-            ("192.0.2.1", "192.0.2.1:53"),
-            ("192.0.2.1:5353", "192.0.2.1:5353"),
-            ("2001:db8::1", "[2001:db8::1]:53"),
-            ("[2001:db8::1]", "[2001:db8::1]:53"),
-            ("[2001:db8::1]:5353", "[2001:db8::1]:5353"),
-            ("fe80::1%eth0", "[fe80::1]:53"),
-            ("[fe80::1%eth0]:54", "[fe80::1]:54"),
+    fn server_names_are_taken_out() {
+        for (text, address, name) in [
+            ("192.0.2.1", "192.0.2.1", None),
+            ("192.0.2.1%dns.example", "192.0.2.1", Some("dns.example")),
+            ("192.0.2.1%dns.example:853", "192.0.2.1:853", Some("dns.example")),
+            ("2001:db8::1%dns.example", "2001:db8::1", Some("dns.example")),
+            (
+                "2001:db8::1%dns.example:853",
+                "[2001:db8::1]:853",
+                Some("dns.example"),
+            ),
+            (
+                "[2001:db8::1%dns.example]:853",
+                "[2001:db8::1]:853",
+                Some("dns.example"),
+            ),
+            ("[2001:db8::1%dns.example]", "2001:db8::1", Some("dns.example")),
+            (
+                "up.example%dns.example:853",
+                "up.example:853",
+                Some("dns.example"),
+            ),
         ] {
-            assert_eq!(
-                address(text).map(|address| address.to_string()).as_deref(),
-                Some(want),
-                "{text}"
-            );
-        }
-        for text in ["", "example.org", "192.0.2", "192.0.2.1:x", "[]"] {
-            assert_eq!(address(text), None, "{text}");
+            assert_eq!(split_name(text), (address.to_owned(), name), "{text}");
         }
     }
 
     #[test]
     fn host_names_have_letters_and_ports() {
+        let host = |text| host(text, 53);
         let host_at = |name: &str, port| {
-            Some(To::Host {
+            Some(Place::Host {
                 name: name.to_owned(),
                 port,
             })
@@ -242,13 +316,5 @@ mod tests {
         ] {
             assert_eq!(host(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn name_servers_are_read_among_other_lines() {
-        let content = "# comment\n; another\nsearch example.org\nnameserver 192.0.2.1\nnameserver 2001:db8::1 # behind\n\
-                       options ndots:5\nnameserver\nnameserver junk\n\tnameserver fe80::1%eth0\n";
-        let shown: Vec<String> = name_servers(content).iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1]:53"]);
     }
 }

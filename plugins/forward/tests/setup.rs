@@ -29,14 +29,39 @@ fn errors_say_what_is_wrong_and_where() {
             "Corefile:1:11: plugin/forward: `grpc` is no protocol",
         ),
         (
-            "tls",
-            "forward . tls://192.0.2.53".to_owned(),
-            "Corefile:1:11: plugin/forward: upstreams over tls:// are not served yet",
+            "a file over tls",
+            "forward . tls:///etc/resolv.conf".to_owned(),
+            "Corefile:1:11: plugin/forward: got `tls:///etc/resolv.conf`, expected an IP address or a host name, with",
         ),
         (
-            "https",
-            "forward . https://192.0.2.53".to_owned(),
-            "Corefile:1:11: plugin/forward: upstreams over https:// are not served yet",
+            "no name behind a percent sign",
+            "forward . tls://192.0.2.53%:853".to_owned(),
+            "Corefile:1:11: plugin/forward: `` is no server name: tls://192.0.2.53%:853",
+        ),
+        (
+            "a bad name behind a percent sign",
+            "forward . quic://192.0.2.53%a..b".to_owned(),
+            "Corefile:1:11: plugin/forward: `a..b` is no server name",
+        ),
+        (
+            "a misspelt scheme",
+            "forward . htps://192.0.2.53".to_owned(),
+            "Corefile:1:11: plugin/forward: `htps` is no protocol to forward over: htps://192.0.2.53",
+        ),
+        (
+            "http3 path",
+            "forward . https3://192.0.2.53/q".to_owned(),
+            "Corefile:1:11: plugin/forward: paths are not allowed in https3 upstreams",
+        ),
+        (
+            "a name that is none",
+            with("tls_servername a..b"),
+            "Corefile:2:16: plugin/forward: got `a..b`, expected a domain name or an IP address",
+        ),
+        (
+            "four files",
+            with("tls a b c d"),
+            "Corefile:2:11: plugin/forward: wrong argument count",
         ),
         (
             "https path",

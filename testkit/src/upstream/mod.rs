@@ -1,6 +1,8 @@
 //! A server to forward to, which does what the test says.
 
 mod behaviour;
+#[cfg(feature = "encrypted")]
+mod secure;
 mod serve;
 
 use std::fmt;
@@ -19,7 +21,7 @@ use crate::zone::ZoneData;
 
 pub use behaviour::{Behaviour, Lie, Step};
 
-/// A server on 127.0.0.1, over UDP and TCP, that answers from records and misbehaves as a test wants it to.
+/// A server on 127.0.0.1, over UDP and TCP or over one of the encrypted transports, that answers from records and misbehaves as a test wants it to.
 ///
 /// It answers as a resolver that knows these records and no others: RA without AA, RD and CD as asked, CNAME chains
 /// followed, NXDOMAIN for names that it does not know, TC when a UDP answer does not fit. It ends with this value.
@@ -48,6 +50,26 @@ struct State {
     script: Watched<Script>,
     /// Counts the releases; held answers wait for the next one.
     released: watch::Sender<u64>,
+    #[cfg(feature = "encrypted")]
+    secure: Option<secure::Secure>,
+    sessions: Watched<Vec<Session>>,
+}
+
+#[cfg(feature = "encrypted")]
+impl State {
+    fn begin(&self, session: Session) {
+        self.sessions.change(|all| all.push(session));
+    }
+}
+
+/// A connection to an upstream that is asked over TLS, HTTP, QUIC or gRPC.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Session {
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// Both sides knew the TLS session already. Not told of QUIC.
+    pub resumed: bool,
 }
 
 /// What the upstream knows and does.
@@ -131,6 +153,48 @@ impl Upstream {
     #[track_caller]
     #[must_use]
     pub fn start(zone: &str) -> Self {
+        Self::start_with(
+            zone,
+            #[cfg(feature = "encrypted")]
+            None,
+        )
+    }
+
+    /// Starts a server of these records that is asked over TLS, HTTP/2, HTTP/3, QUIC or in gRPC calls. `tls` may be
+    /// missing for gRPC only.
+    ///
+    /// # Panics
+    ///
+    /// A line is no record, there is no free port, or the transport is none of these.
+    #[cfg(feature = "encrypted")]
+    #[track_caller]
+    #[must_use]
+    pub fn start_over(
+        transport: Transport,
+        zone: &str,
+        tls: Option<tokio_rustls::rustls::ServerConfig>,
+    ) -> Self {
+        let alpn: &[u8] = match transport {
+            Transport::Https | Transport::Grpc => b"h2",
+            Transport::Https3 => b"h3",
+            Transport::Quic => b"doq",
+            Transport::Tls => b"dot",
+            other => panic!("an upstream over {other:?} is a plain one"),
+        };
+        assert!(
+            tls.is_some() || transport == Transport::Grpc,
+            "{transport:?} needs TLS"
+        );
+        let tls = tls.map(|mut config| {
+            if config.alpn_protocols.is_empty() && transport != Transport::Tls {
+                config.alpn_protocols = vec![alpn.to_vec()];
+            }
+            Arc::new(config)
+        });
+        Self::start_with(zone, Some(secure::Secure { transport, tls }))
+    }
+
+    fn start_with(zone: &str, #[cfg(feature = "encrypted")] secure: Option<secure::Secure>) -> Self {
         let records = Record::parse_all(zone).unwrap_or_else(|error| panic!("{error}"));
         let script = Watched::default();
         script.change(|script: &mut Script| script.zone = ZoneData::new(records));
@@ -139,6 +203,9 @@ impl Upstream {
             seen: Watched::default(),
             script,
             released: watch::Sender::new(0),
+            #[cfg(feature = "encrypted")]
+            secure,
+            sessions: Watched::default(),
         });
         let (commands, receiver) = mpsc::unbounded_channel();
         let state = Arc::clone(&shared);
@@ -233,11 +300,17 @@ impl Upstream {
         self.shared.seen.read(Vec::clone)
     }
 
+    /// The connections that came, the oldest first; none to an upstream that is asked in plain DNS.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Session> {
+        self.shared.sessions.read(Vec::clone)
+    }
+
     /// Waits until so many queries have come, and gives all.
     ///
     /// # Panics
     ///
-    /// Fewer have come after 10 seconds.
+    /// Fewer have come after a minute.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Vec<Seen> {
         let enough = |seen: &Vec<Seen>| (seen.len() >= count).then(|| seen.clone());

@@ -5,9 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use catena_core::message::Transport;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -55,6 +54,18 @@ impl Life {
         // A port that was given back may be an outgoing connection's for a moment.
         let (udp, tcp) = eventually("the upstream's port", || open(address).ok());
         let mut tasks = JoinSet::new();
+        #[cfg(feature = "encrypted")]
+        if let Some(secure) = state.secure.clone() {
+            use super::secure;
+            if secure.is_quic() {
+                let socket = udp.into_std().expect("the upstream's socket");
+                let endpoint = secure::open_quic(socket, &secure);
+                tasks.spawn(secure::serve_quic(endpoint, secure, Arc::clone(state)));
+            } else {
+                tasks.spawn(secure::serve_streams(tcp, secure, Arc::clone(state)));
+            }
+            return Self { tasks };
+        }
         tasks.spawn(serve_udp(Arc::new(udp), Arc::clone(state)));
         tasks.spawn(serve_tcp(tcp, Arc::clone(state)));
         Self { tasks }
@@ -109,14 +120,17 @@ async fn serve_tcp(listener: TcpListener, state: Arc<State>) {
     loop {
         while connections.try_join_next().is_some() {}
         if let Ok((stream, peer)) = listener.accept().await {
-            connections.spawn(serve_connection(stream, peer, Arc::clone(&state)));
+            connections.spawn(serve_connection(stream, Transport::Tcp, peer, Arc::clone(&state)));
         }
     }
 }
 
 /// Reads queries; each is played on its own, so that a later one can be answered first.
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, state: Arc<State>) {
-    let (mut reader, writer) = stream.into_split();
+pub(super) async fn serve_connection<S>(stream: S, transport: Transport, peer: SocketAddr, state: Arc<State>)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (mut reader, writer) = tokio::io::split(stream);
     let writer = Arc::new(Mutex::new(writer));
     let (close, mut closed) = mpsc::channel::<()>(1);
     let mut tasks = JoinSet::new();
@@ -128,7 +142,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, state: Arc<State>
         let Ok(wire) = wire else {
             break;
         };
-        let play = note(&state, Transport::Tcp, peer, wire);
+        let play = note(&state, transport, peer, wire);
         tasks.spawn(play_tcp(play, Arc::clone(&writer), close.clone()));
     }
     // The client sends no more; what it has asked is still answered.
@@ -142,20 +156,14 @@ async fn read_frame(reader: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<
     Ok(wire)
 }
 
-async fn play_tcp(mut play: Play, writer: Arc<Mutex<OwnedWriteHalf>>, close: mpsc::Sender<()>) {
+async fn play_tcp<S: AsyncWrite>(mut play: Play, writer: Arc<Mutex<WriteHalf<S>>>, close: mpsc::Sender<()>) {
     for step in play.steps {
         match step {
             Step::Send(wire) | Step::SendFromElsewhere(wire) => {
                 let length = u16::try_from(wire.len()).unwrap_or(u16::MAX).to_be_bytes();
-                drop(
-                    writer
-                        .lock()
-                        .await
-                        .write_all(&[&length, wire.as_slice()].concat())
-                        .await,
-                );
+                write(&writer, &[&length, wire.as_slice()].concat()).await;
             }
-            Step::SendRaw(wire) => drop(writer.lock().await.write_all(&wire).await),
+            Step::SendRaw(wire) => write(&writer, &wire).await,
             Step::Close => {
                 let _ = close.send(()).await;
                 return;
@@ -165,7 +173,15 @@ async fn play_tcp(mut play: Play, writer: Arc<Mutex<OwnedWriteHalf>>, close: mps
     }
 }
 
-async fn pause(step: &Step, released: &mut watch::Receiver<u64>) {
+/// Whether the client is still there is its business.
+async fn write<S: AsyncWrite>(writer: &Mutex<WriteHalf<S>>, bytes: &[u8]) {
+    let mut writer = writer.lock().await;
+    if writer.write_all(bytes).await.is_ok() {
+        let _ = writer.flush().await;
+    }
+}
+
+pub(super) async fn pause(step: &Step, released: &mut watch::Receiver<u64>) {
     match step {
         Step::Wait(delay) => tokio::time::sleep(*delay).await,
         // The sender lives as long as the upstream.
@@ -175,14 +191,14 @@ async fn pause(step: &Step, released: &mut watch::Receiver<u64>) {
 }
 
 /// What is done for one query.
-struct Play {
-    steps: Vec<Step>,
+pub(super) struct Play {
+    pub(super) steps: Vec<Step>,
     /// Changes when the test releases what is held from now on.
-    released: watch::Receiver<u64>,
+    pub(super) released: watch::Receiver<u64>,
 }
 
 /// Decides what to do with a query, and shows it to the test.
-fn note(state: &State, transport: Transport, peer: SocketAddr, wire: Vec<u8>) -> Play {
+pub(super) fn note(state: &State, transport: Transport, peer: SocketAddr, wire: Vec<u8>) -> Play {
     let seen = Seen {
         transport,
         peer,

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::Local;
 use crate::clock::HOLD;
+use crate::connection::Place;
 use crate::error::{ExchangeError, Protocol, Route};
 use crate::receive;
 use crate::slots::{Ticket, Way};
-use crate::stream::Place;
 use crate::udp::{Addressee, ChooseError, Fresh};
 use crate::wire::{self, Verdict};
 
@@ -55,7 +55,7 @@ impl Local {
             }
         }
         let Err(error) = sent else { return Ok(()) };
-        let route = self.route(upstream, Protocol::Udp, Way::Udp(index));
+        let route = self.route(upstream, Way::Udp(index));
         self.pools[upstream].udp.give_up(index, id);
         Err(ExchangeError::network("write", route, "write", &error))
     }
@@ -85,11 +85,10 @@ impl Local {
             }
             Err(ChooseError::NoRandomness(error)) => Err(error.into()),
             Err(ChooseError::Io(error)) => {
-                let peer = state.target.address;
                 let route = Route {
                     protocol: Protocol::Udp,
                     local: None,
-                    peer,
+                    peer: Arc::clone(&state.peer),
                 };
                 Err(ExchangeError::network("dial", route, "connect", &error))
             }
@@ -170,7 +169,7 @@ impl Local {
             if let Some(slot) = self.slots.get(ticket) {
                 slot.way = Way::None;
             }
-            if let Err(error) = self.send_tcp(this, ticket, now, false, woken) {
+            if let Err(error) = self.send_on_connection(this, ticket, now, None, woken) {
                 self.end(ticket, Err(error), woken);
             }
         }
@@ -190,7 +189,7 @@ impl Local {
     }
 
     fn fail_socket(&mut self, upstream: usize, index: u32, error: &io::Error, woken: &mut Vec<Waker>) {
-        let route = self.route(upstream, Protocol::Udp, Way::Udp(index));
+        let route = self.route(upstream, Way::Udp(index));
         for slot in self.pools[upstream].udp.slots_of(index) {
             let Some(ticket) = self.slots.ticket(slot) else {
                 continue;
@@ -201,7 +200,7 @@ impl Local {
                 .get(ticket)
                 .is_some_and(|slot| slot.way == Way::Udp(index))
             {
-                let error = ExchangeError::network("read", route, "read", error);
+                let error = ExchangeError::network("read", route.clone(), "read", error);
                 self.end(ticket, Err(error), woken);
             }
         }

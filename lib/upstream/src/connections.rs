@@ -1,31 +1,63 @@
-//! A worker's TCP connections to one upstream: kept, and used for many queries at a time (RFC 7766).
+//! A worker's connections to one upstream, over TCP or whatever runs on it or on QUIC: kept, and used for many queries at
+//! a time (RFC 7766).
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::net::SocketAddr;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::connection::{Outgoing, Stage};
+use crate::error::Protocol;
 use crate::group::Options;
 use crate::random::{self, NoRandomness};
 use crate::udp::{Addressee, IdHasher};
 
-/// A connection with so many queries in flight gets company, as long as there are fewer than [`CONNECTIONS`]. An
-/// upstream that answers in order only would else keep all of them waiting for its slowest answer.
-const COMFORTABLE: usize = 8;
-
-/// Connections that are opened for the sake of comfort.
+/// Connections that are opened around others that have come to a halt.
 const CONNECTIONS: usize = 16;
+
+/// Connections with all that are only waiting for their last answers.
+const ALL_CONNECTIONS: usize = 64;
+
+/// How connections of one kind are used.
+#[derive(Clone, Copy, Debug)]
+struct Habit {
+    /// A connection with so many queries in flight gets company,
+    comfortable: usize,
+    /// as long as there are fewer than so many.
+    connections: usize,
+}
+
+impl Habit {
+    const fn of(protocol: Protocol) -> Self {
+        let (comfortable, connections) = match protocol {
+            // A server that answers in order only would keep all of them waiting for its slowest answer.
+            Protocol::Tcp | Protocol::Udp => (8, CONNECTIONS),
+            // Each costs a handshake, and what goes out together costs one record.
+            Protocol::Tls => (32, 4),
+            // Their streams do not wait for each other. RFC 9113 wants at least 100 of them.
+            Protocol::Grpc | Protocol::Https | Protocol::Https3 | Protocol::Quic => (64, 4),
+        };
+        Self {
+            comfortable,
+            connections,
+        }
+    }
+}
 
 /// Messages on a connection that nobody asked for, before it is closed.
 const FOREIGN_LIMIT: u32 = 64;
 
+/// How often a query is sent again because connections end that answered others. Each time at least one was answered.
+const MAX_LOST: u8 = 8;
+
 /// In place of a slot: the query with this id is over.
 const USED: u32 = u32::MAX;
 
-/// Ids in a connection's table before it is replaced.
+/// Ids of given up queries in a connection's table before it is replaced.
 const QUERIES: usize = 16_384;
 
 /// The connections to one upstream.
@@ -41,8 +73,12 @@ pub(crate) struct Connection {
     key: u32,
     ids: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
     in_flight: usize,
-    /// Frames that wait to be written.
-    out: Vec<u8>,
+    /// Since when nothing has come, although something is in flight.
+    waiting_since: Instant,
+    /// What waits to be sent.
+    out: Outgoing,
+    /// Its task wants to know which queries are given up.
+    has_streams: bool,
     /// Of the task that reads and writes.
     waker: Option<Waker>,
     task: Option<AbortHandle>,
@@ -54,6 +90,7 @@ pub(crate) struct Connection {
     used: Instant,
     heard: Option<Instant>,
     pub(crate) local: Option<SocketAddr>,
+    pub(crate) stage: Stage,
 }
 
 /// A connection for a query.
@@ -62,47 +99,75 @@ pub(crate) enum Chosen {
     Kept(u32),
     /// One that is to be made: index and key.
     Fresh(u32, u32),
+    /// There are too many.
+    None,
+}
+
+/// What a connection is chosen for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) protocol: Protocol,
+    pub(crate) now: Instant,
+    /// A connection on which nothing has come for longer than this while it should have come to a halt.
+    pub(crate) patience: Duration,
+    /// The query was lost then, and is not to go on a connection that was there already.
+    pub(crate) lost: Option<Instant>,
 }
 
 impl Connections {
-    /// A connection to send a query on. `fresh_only` is for a query that was lost on a kept one.
-    pub(crate) fn choose(&mut self, now: Instant, options: &Options, fresh_only: bool) -> Chosen {
+    /// A connection to send a query on.
+    pub(crate) fn choose(&mut self, need: &Need, options: &Options) -> Chosen {
+        let Need { now, protocol, .. } = *need;
+        for connection in self.connections.iter_mut().flatten() {
+            // What is given up keeps its id, and a table full of them is of no use.
+            connection.retired |= connection.ids.len() >= QUERIES;
+        }
         let usable = |connection: &Connection| {
             !connection.retired
-                && connection.ids.len() < QUERIES
                 && (connection.in_flight > 0
                     || now.saturating_duration_since(connection.used) <= options.expire)
                 && options.max_age.is_none_or(|max| connection.born + max >= now)
-                && !(fresh_only && connection.kept)
+                && need.lost.is_none_or(|lost| connection.born >= lost)
         };
+        let habit = Habit::of(protocol);
         let open = || {
             self.connections
                 .iter()
                 .enumerate()
-                .filter_map(|(index, place)| Some((index, place.as_ref()?)))
+                .filter_map(|(index, place)| Some((index as u32, place.as_ref()?)))
+                .filter(|(_, connection)| usable(connection))
         };
-        let least = open()
-            .filter(|(_, connection)| usable(connection))
-            .min_by_key(|(_, one)| one.in_flight);
-        if let Some((index, connection)) = least
-            && (connection.in_flight < COMFORTABLE || open().count() >= CONNECTIONS)
+        let moving = || open().filter(|(_, connection)| !connection.has_halted(now, need.patience));
+        // Of TCP connections, all are used alike, of others the first as long as it is comfortable.
+        let comfortable = |(_, connection): &(u32, &Connection)| connection.in_flight < habit.comfortable;
+        let first = moving().find(comfortable).filter(|_| protocol != Protocol::Tcp);
+        if let Some((index, connection)) = first.or_else(|| moving().min_by_key(|(_, one)| one.in_flight))
+            && (connection.in_flight < habit.comfortable || open().count() >= habit.connections)
         {
-            // There are at most as many connections as queries in flight.
-            return Chosen::Kept(index as u32);
+            return Chosen::Kept(index);
+        }
+        // There are at most as many connections as queries in flight.
+        if open().count() >= CONNECTIONS
+            && let Some((index, _)) = open().min_by_key(|(_, one)| one.in_flight)
+        {
+            return Chosen::Kept(index);
+        }
+        self.make(protocol, now)
+    }
+
+    fn make(&mut self, protocol: Protocol, now: Instant) -> Chosen {
+        let free = self.connections.iter().position(Option::is_none);
+        if free.is_none() && self.connections.len() >= ALL_CONNECTIONS {
+            return Chosen::None;
         }
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
-        let connection = Connection::new(key, now);
-        let index = match self.connections.iter().position(Option::is_none) {
-            Some(index) => {
-                self.connections[index] = Some(connection);
-                index
-            }
-            None => {
-                self.connections.push(Some(connection));
-                self.connections.len() - 1
-            }
-        };
+        let connection = Some(Connection::new(key, protocol, now));
+        let index = free.unwrap_or(self.connections.len());
+        match self.connections.get_mut(index) {
+            Some(place) => *place = connection,
+            None => self.connections.push(connection),
+        }
         Chosen::Fresh(index as u32, key)
     }
 
@@ -114,7 +179,7 @@ impl Connections {
     }
 
     /// Draws an id for the query in `slot`.
-    pub(crate) fn assign(&mut self, index: u32, slot: u32) -> Result<u16, NoRandomness> {
+    pub(crate) fn assign(&mut self, index: u32, slot: u32, now: Instant) -> Result<u16, NoRandomness> {
         let Some(connection) = self.get_mut(index) else {
             return Err(NoRandomness);
         };
@@ -122,6 +187,9 @@ impl Connections {
             let id = random::bits16()?;
             if let std::collections::hash_map::Entry::Vacant(place) = connection.ids.entry(id) {
                 place.insert(slot);
+                if connection.in_flight == 0 {
+                    connection.waiting_since = now;
+                }
                 connection.in_flight += 1;
                 return Ok(id);
             }
@@ -132,8 +200,8 @@ impl Connections {
     pub(crate) fn send(&mut self, index: u32, message: &[u8], now: Instant) -> Option<Waker> {
         let connection = self.get_mut(index)?;
         let length = u16::try_from(message.len()).ok()?;
-        connection.out.extend_from_slice(&length.to_be_bytes());
-        connection.out.extend_from_slice(message);
+        connection.out.frames.extend_from_slice(&length.to_be_bytes());
+        connection.out.frames.extend_from_slice(message);
         connection.used = now;
         connection.waker.take()
     }
@@ -152,16 +220,17 @@ impl Connections {
         let Some(connection) = self.get_mut(index) else {
             return;
         };
-        if let Some(slot) = connection.ids.get_mut(&id)
-            && *slot != USED
-        {
-            *slot = USED;
-            connection.in_flight -= 1;
-        }
-        if let Some(now) = answered {
-            connection.kept = true;
-            connection.used = now;
-            connection.heard = Some(now);
+        match answered {
+            Some(now) => {
+                if connection.ids.remove(&id).is_some_and(|slot| slot != USED) {
+                    connection.in_flight -= 1;
+                }
+                connection.kept = true;
+                connection.used = now;
+                connection.heard = Some(now);
+                connection.waiting_since = now;
+            }
+            None => connection.give_up(id),
         }
         self.close_if_done(index);
     }
@@ -192,11 +261,6 @@ impl Connections {
             .get(index)
             .map(|connection| connection.ids.values().copied().filter(|&slot| slot != USED));
         ids.into_iter().flatten().collect()
-    }
-
-    /// Whether a query on this connection may have been lost because the upstream closed it while it was idle.
-    pub(crate) fn is_kept(&self, index: u32) -> bool {
-        self.get(index).is_some_and(|connection| connection.kept)
     }
 
     /// Marks that queries beyond the one that opened the connection use it.
@@ -259,12 +323,14 @@ impl Connections {
 }
 
 impl Connection {
-    fn new(key: u32, now: Instant) -> Self {
+    fn new(key: u32, protocol: Protocol, now: Instant) -> Self {
         Self {
             key,
             ids: HashMap::default(),
             in_flight: 0,
-            out: Vec::new(),
+            waiting_since: now,
+            out: Outgoing::default(),
+            has_streams: protocol.has_streams(),
             waker: None,
             task: None,
             kept: false,
@@ -274,16 +340,50 @@ impl Connection {
             used: now,
             heard: None,
             local: None,
+            stage: Stage::Dialling,
         }
     }
 
-    /// Hands what waits to be written over to the task, in exchange for its empty buffer, and keeps its waker.
-    pub(crate) fn swap_out(&mut self, empty: &mut Vec<u8>, waker: &Waker) {
-        if empty.is_empty() {
-            std::mem::swap(empty, &mut self.out);
+    /// Whether nothing comes on it although it should.
+    fn has_halted(&self, now: Instant, patience: Duration) -> bool {
+        self.in_flight > 0 && now.saturating_duration_since(self.waiting_since) > patience
+    }
+
+    /// Nobody waits any more for the answer to the query with this id. The id is not used again, as the answer may come.
+    fn give_up(&mut self, id: u16) {
+        let Some(slot) = self.ids.get_mut(&id) else { return };
+        if std::mem::replace(slot, USED) == USED {
+            return;
         }
+        self.in_flight -= 1;
+        if self.has_streams {
+            self.out.given_up.push(id);
+            // A stream less may be what other queries wait for. The task is the connection's, so this wakes nobody who
+            // could want the lock now.
+            if let Some(waker) = &self.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Hands what waits to be sent over to the task, in exchange for its empty buffer, and keeps its waker.
+    pub(crate) fn take_outgoing(&mut self, outgoing: &mut Outgoing, waker: &Waker) {
+        if outgoing.frames.is_empty() {
+            std::mem::swap(&mut outgoing.frames, &mut self.out.frames);
+        }
+        outgoing.given_up.append(&mut self.out.given_up);
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
+        }
+    }
+
+    /// How often a query that is lost on it may have been sent for another attempt to be worth it.
+    pub(crate) fn resends(&self) -> u8 {
+        match self.heard {
+            // The upstream answers, and closes connections.
+            Some(_) => MAX_LOST,
+            // It may have closed it before it saw the query.
+            None => u8::from(self.kept),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use catena_upstream::random::{self, NoRandomness};
+use crate::random::{self, NoRandomness};
 
 /// How upstreams are chosen.
 #[derive(Debug)]
-pub(crate) enum Policy {
+#[non_exhaustive]
+pub enum Policy {
     /// By lot.
     Random,
     /// Each is the first in turn, and the rest follow as listed.
@@ -15,12 +16,13 @@ pub(crate) enum Policy {
     Sequential,
 }
 
-/// The names in the Corefile.
-pub(crate) const NAMES: &[&str] = &["random", "round_robin", "sequential"];
-
 impl Policy {
-    /// The policy of this name, which is one of [`NAMES`].
-    pub(crate) fn named(name: &str) -> Self {
+    /// The names in the Corefile.
+    pub const NAMES: &'static [&'static str] = &["random", "round_robin", "sequential"];
+
+    /// The policy of this name, which is one of [`Policy::NAMES`].
+    #[must_use]
+    pub fn named(name: &str) -> Self {
         match name {
             "round_robin" => Self::RoundRobin(AtomicU32::new(0)),
             "sequential" => Self::Sequential,
@@ -29,36 +31,44 @@ impl Policy {
     }
 
     /// The order for one query, of `count` upstreams.
-    pub(crate) fn order(&self, count: usize) -> Result<Order, NoRandomness> {
+    ///
+    /// # Errors
+    ///
+    /// The system's generator failed.
+    pub fn order(&self, count: usize) -> Result<Order, NoRandomness> {
         let first = match self {
             _ if count < 2 => 0,
             Self::Sequential => 0,
             // The first query goes to the second upstream, as with CoreDNS.
             Self::RoundRobin(turn) => (turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1)) as usize % count,
-            Self::Random if count > 2 => return shuffled(count).map(Order::Listed),
+            Self::Random if count > 2 => return shuffled(count).map(|listed| Order(Listed::All(listed))),
             Self::Random => random::below(count)?,
         };
-        Ok(Order::From(first))
+        Ok(Order(Listed::From(first)))
     }
 }
 
 /// An order of upstreams.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// This one, and then the others as listed.
+pub struct Order(Listed);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Listed {
+    /// This one, and then the others as configured.
     From(usize),
     /// As it stands here.
-    Listed(Vec<usize>),
+    All(Vec<usize>),
 }
 
 impl Order {
     /// The upstream at a place of the order.
-    pub(crate) fn at(&self, place: usize) -> usize {
-        match self {
-            Self::From(first) if place == 0 => *first,
-            Self::From(first) if place <= *first => place - 1,
-            Self::From(_) => place,
-            Self::Listed(order) => order.get(place).copied().unwrap_or(0),
+    #[must_use]
+    pub fn at(&self, place: usize) -> usize {
+        match &self.0 {
+            Listed::From(first) if place == 0 => *first,
+            Listed::From(first) if place <= *first => place - 1,
+            Listed::From(_) => place,
+            Listed::All(order) => order.get(place).copied().unwrap_or(0),
         }
     }
 }
