@@ -18,9 +18,12 @@ use catena_core::counters::{Counters, Event};
 use catena_core::instance::{CorefileSource, Options, Server};
 use catena_core::log::{Captured, LogSink};
 use catena_core::message::{QueryBuilder, Rcode, Request};
-use catena_core::plugin::{Control, Definition, Next, Outcome, Plugin, PluginError};
+use catena_core::plugin::{Control, Definition, Next, Outcome, Plugin, PluginError, Shared};
 use catena_core::server::Requery;
 use tokio::sync::Semaphore;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers every query with an empty NOERROR.
 pub struct Fixed;
@@ -160,6 +163,7 @@ pub struct Running {
     pub log: Captured,
     pub counters: Arc<Counters>,
     pub control: Control,
+    pub shared: Shared,
     pub corefile: std::path::PathBuf,
     _folder: tempfile::TempDir,
     thread: Option<std::thread::JoinHandle<i32>>,
@@ -172,6 +176,15 @@ impl Running {
     }
 
     pub fn start_with(corefile: &str, registry: Registry, workers: usize) -> Self {
+        Self::start_as(corefile, registry, move |options| options.workers = workers)
+    }
+
+    /// The same with one worker, unless `change` says otherwise.
+    pub fn start_as(
+        corefile: &str,
+        registry: Registry,
+        change: impl FnOnce(&mut Options) + Send + 'static,
+    ) -> Self {
         let address = free_address();
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("Corefile");
@@ -186,21 +199,27 @@ impl Running {
                 .expect("runtime");
             runtime.block_on(async {
                 let mut options = Options::new(source, registry);
-                options.workers = workers;
+                options.workers = 1;
                 options.log = sink;
+                change(&mut options);
                 let server = Server::start(options).await.expect("start");
                 sender
-                    .send((server.control(), Arc::clone(server.counters())))
+                    .send((
+                        server.control(),
+                        Arc::clone(server.counters()),
+                        server.shared().clone(),
+                    ))
                     .expect("send");
                 server.run().await
             })
         });
-        let (control, counters) = receiver.recv().expect("the server starts");
+        let (control, counters, shared) = receiver.recv().expect("the server starts");
         Self {
             address,
             log,
             counters,
             control,
+            shared,
             corefile: path,
             _folder: folder,
             thread: Some(thread),
@@ -219,31 +238,21 @@ impl Running {
     pub fn udp(&self) -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
         socket.connect(self.address).expect("connect");
-        socket
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .expect("timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
         socket
     }
 
     pub fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .expect("timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream
     }
 
     /// Waits until something has been counted so many times.
     pub fn wait_for(&self, event: Event, count: u64) {
-        let began = Instant::now();
-        while self.counters.get(event) < count {
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "{event:?} was counted {} times in 20 s",
-                self.counters.get(event)
-            );
-            std::thread::yield_now();
-        }
+        until(&format!("{event:?} was counted {count} times"), || {
+            self.counters.get(event) >= count
+        });
     }
 
     pub fn stop(mut self) -> i32 {
@@ -258,6 +267,16 @@ impl Drop for Running {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Waits until something is so that tells nobody when it comes to be.
+#[track_caller]
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::yield_now();
     }
 }
 
