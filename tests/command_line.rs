@@ -550,7 +550,7 @@ fn the_program_serves_with_its_output_closed() {
         common::BINARY,
         corefile.display()
     );
-    let _process = common::Process::start("/bin/sh".as_ref(), &folder.path("."), &["-c", &script], None);
+    let _process = common::Process::start("/bin/sh".as_ref(), &folder.path("."), &["-c", &script], &[], None);
     let wire = Query::from("example.org. A").to_wire();
     catena_testkit::eventually("an answer", || {
         exchange(
