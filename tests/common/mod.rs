@@ -9,13 +9,17 @@
 
 mod client;
 mod folder;
+mod http;
 mod load;
+mod panels;
 mod ports;
 mod process;
 
 pub use client::{ask, exchange, udp_client};
 pub use folder::{Catena, Finished, Folder};
+pub use http::get;
 pub use load::{Load, Tally};
+pub use panels::{Panel, SOURCES, samples};
 pub use process::Process;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_catena");
