@@ -32,6 +32,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_loadbalance::PLUGIN,
     catena_plugin_acl::PLUGIN,
     catena_plugin_cache::PLUGIN,
+    catena_plugin_template::PLUGIN,
     catena_plugin_dynresolve::PLUGIN,
     catena_plugin_hosts::PLUGIN,
     catena_plugin_loop::PLUGIN,

@@ -71,6 +71,18 @@ impl Surroundings {
         wanted.value
     }
 
+    /// All metadata in the order in which it is given, where a later value of a label holds.
+    #[must_use]
+    pub fn all_metadata(&self, request: &Request) -> Vec<(String, String)> {
+        let mut given = Given::default();
+        if let Some(services) = self.services.get().filter(|_| self.has_metadata(request)) {
+            for provider in services.all::<dyn MetadataProvider>() {
+                provider.provide(request, &mut given);
+            }
+        }
+        given.0
+    }
+
     /// Takes the services, as the start does; for tests and for programs that embed a plugin.
     pub fn set(&self, services: Arc<Services>) {
         // A plugin is started once.
@@ -89,6 +101,16 @@ impl MetadataSink for Wanted<'_> {
         if label == self.label {
             self.value = Some(value.to_owned());
         }
+    }
+}
+
+/// Keeps all that is given.
+#[derive(Default)]
+struct Given(Vec<(String, String)>);
+
+impl MetadataSink for Given {
+    fn add(&mut self, label: &str, value: &str) {
+        self.0.push((label.to_owned(), value.to_owned()));
     }
 }
 
