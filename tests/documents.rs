@@ -6,10 +6,10 @@
 //! It is read and built all the same.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use catena::config::{self, BuildContext, Registry};
-use catena::corefile::{Corefile, Input, Key, Rules, keys};
+use catena::corefile::{Corefile, Input, Key, Rules, Scheme, keys};
 use catena::counters::Counters;
 use catena::log::LogSink;
 use catena::plugin::{Definition, Handover, Shared};
@@ -264,7 +264,33 @@ fn blocks(page: &str, language: &str) -> Vec<(usize, String, String)> {
     found
 }
 
-/// The files in the folders of `corefiles/`, by their paths from there: what its Corefiles import and read.
+/// A folder with what samples import and read, as operators have it beside their Corefiles.
+fn folder() -> &'static Path {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in imported_files() {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, content).expect("a file");
+        }
+        folder
+    });
+    FOLDER.path()
+}
+
+/// A certificate and its key, which is a CA of its own too, under the names that samples give them.
+fn certificates() -> [(String, String); 3] {
+    static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
+        let made =
+            rcgen::generate_simple_self_signed(vec!["dns.example.org".to_owned()]).expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    });
+    let (cert, key) = &*PAIR;
+    [("cert.pem", cert), ("key.pem", key), ("ca.pem", cert)]
+        .map(|(name, text)| (name.to_owned(), text.clone()))
+}
+
+/// The files in the folders of `corefiles/`, by their paths from there, and certificates: what Corefiles import and read.
 fn imported_files() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(root().join("corefiles")).expect("the folder of Corefiles");
     let folders = entries
@@ -277,7 +303,7 @@ fn imported_files() -> Vec<(String, String)> {
             read(&path),
         )
     };
-    files.map(named).collect()
+    files.map(named).chain(certificates()).collect()
 }
 
 /// Does what `catena check` does.
@@ -291,7 +317,7 @@ fn build(text: &str, registry: &Registry) -> Result<(), String> {
         log: &LogSink::captured().0,
         workers: 1,
         default_port: 53,
-        folder: root().join("corefiles"),
+        folder: folder().to_owned(),
     };
     config::build(&corefile, &context)
         .map(drop)
@@ -302,7 +328,7 @@ fn parse(text: &str, registry: &Registry) -> Result<Corefile, String> {
     let known = registry.names();
     let rules = Rules::new(&known).with_unavailable(registry.planned());
     // What samples import lies beside those in `corefiles/`.
-    let input = Input::new("Corefile", text.as_bytes()).at(root().join("corefiles/Corefile"));
+    let input = Input::new("Corefile", text.as_bytes()).at(folder().join("Corefile"));
     Corefile::parse(&input, &rules).map_err(|errors| errors.to_string())
 }
 
@@ -350,8 +376,13 @@ fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
                 .map(char::len_utf8)
                 .sum();
             let port = key.port.to_string();
-            assert_eq!(line.get(end - port.len()..end), Some(port.as_str()), "{line}");
-            line.replace_range(end - port.len()..end, &format!("@P{}@", number + 1));
+            let free = format!("@P{}@", number + 1);
+            if line[..end].ends_with(&format!(":{port}")) {
+                line.replace_range(end - port.len()..end, &free);
+            } else {
+                assert_ne!(key.scheme, Scheme::Dns, "{line}");
+                line.insert_str(end, &format!(":{free}"));
+            }
         }
     }
     Ok(lines.join("\n") + "\n")

@@ -63,6 +63,28 @@ events! {
     TcpInFlight = "catena_tcp_in_flight_waits", "Times that a TCP connection was not read because too many of its queries were in flight.";
     /// A question that the server did not ask itself since it had asked enough for one client's query.
     RequeryRefused = "catena_requeries_refused", "Questions that were not asked because the bound on questions for one query was reached.";
+    /// A connection of a client that has too many.
+    ClientRefused = "catena_client_connections_refused", "Connections closed because the bound on connections of one client was reached.";
+    /// A connection that waited, or was closed, since the bound of its listener was reached.
+    ListenerFull = "catena_listener_connections_full", "Connections that waited or were closed because the bound on connections of their listener was reached.";
+    /// A connection closed since too many handshakes were in progress.
+    HandshakeRefused = "catena_tls_handshakes_refused", "Connections closed because the bound on handshakes in progress was reached.";
+    /// A handshake, or what a proxy says before it, that failed.
+    HandshakeFailed = "catena_tls_handshakes_failed", "Handshakes that failed.";
+    /// A handshake that took too long.
+    HandshakeSlow = "catena_tls_handshakes_timed_out", "Handshakes that took longer than the read timeout.";
+    /// A handshake that succeeded.
+    HandshakeDone = "catena_tls_handshakes_completed", "Handshakes that were completed.";
+    /// One of these that went on with an earlier session.
+    HandshakeResumed = "catena_tls_handshakes_resumed", "Completed handshakes that resumed an earlier session.";
+    /// A request over HTTP or gRPC with a head or body that is too long.
+    HttpTooLarge = "catena_http_requests_too_large", "Requests refused because of the length of their head, query or body.";
+    /// A request whose body did not come in time.
+    HttpSlow = "catena_http_requests_timed_out", "Requests whose body did not come within the read timeout.";
+    /// A stream that did not bring a query in time.
+    StreamSlow = "catena_quic_streams_timed_out", "QUIC streams that brought no query within the read timeout.";
+    /// A stream that waited for a place.
+    StreamFull = "catena_quic_streams_full", "QUIC streams that waited because the bound on streams of their listener was reached.";
 }
 
 /// The server's own counters; each worker counts on its own cache lines.

@@ -244,9 +244,9 @@ fn a_corefile_that_does_not_load_leaves_everything_as_it_was() {
             "already defined",
         ),
         (
-            "a transport that is not served",
-            "https://.:@PORT@ {\n fixed\n}\n",
-            "not served",
+            "a transport without its certificate",
+            "quic://.:@PORT@ {\n fixed\n}\n",
+            "needs a certificate",
         ),
     ] {
         let error = server.reload(corefile).expect_err(case);

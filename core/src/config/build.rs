@@ -3,17 +3,12 @@
 use std::sync::Arc;
 
 use super::{BuildContext, Plan, PlannedBlock, listeners};
-use crate::corefile::{
-    Collector, ConfigError, ConfigErrors, Corefile, Directive, Key, Scheme, ServerBlock, fingerprint, keys,
-};
+use crate::corefile::{Collector, ConfigErrors, Corefile, Directive, Key, ServerBlock, fingerprint, keys};
 use crate::plugin::setup::{Build, Environment};
 use crate::plugin::{
     BlockInfo, BlockOutline, BlockSettings, Chain, Definition, Handover, HopObserver, Lifecycle, Services,
     Setup,
 };
-
-/// Schemes that this version serves.
-const SERVED: [Scheme; 1] = [Scheme::Dns];
 
 /// A block behind its plugins' setups.
 pub(super) struct BuiltBlock {
@@ -43,9 +38,6 @@ pub fn build(corefile: &Corefile, context: &BuildContext<'_>) -> Result<Plan, Co
         let Some(keys) = errors.take(keys(&block.keys, context.default_port)) else {
             continue;
         };
-        for key in keys.iter().filter(|key| !SERVED.contains(&key.scheme)) {
-            errors.push(not_served(key));
-        }
         let mut build = Build {
             handover: std::mem::take(&mut handover),
             ..Build::default()
@@ -182,12 +174,4 @@ fn run(
         fingerprint,
     };
     (definition.setup)(&mut setup)
-}
-
-fn not_served(key: &Key) -> ConfigError {
-    ConfigError::new(
-        key.span.clone(),
-        format!("`{}://` is not served by this version yet", key.scheme),
-    )
-    .with_expected("a zone with `dns://`, or without a scheme")
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::PlannedListener;
 use super::build::BuiltBlock;
-use crate::corefile::{Collector, Scheme, Served};
-use crate::plugin::ListenHost;
+use crate::corefile::{Collector, ConfigError, Key, Scheme, Served};
+use crate::net::tls::{ListenerTls, TlsIdentity};
+use crate::plugin::{Bounds, ListenHost};
 use crate::server::Site;
 
 /// A scheme and a socket address.
@@ -75,6 +76,7 @@ pub(super) fn labels(block: &BuiltBlock) -> Vec<String> {
 pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<PlannedListener> {
     let mut served = Served::default();
     let mut listeners: BTreeMap<ListenAddress, PlannedListener> = BTreeMap::new();
+    let mut identities: BTreeMap<ListenAddress, Vec<Arc<TlsIdentity>>> = BTreeMap::new();
     for block in blocks {
         let hosts: Vec<Option<&ListenHost>> = match block.settings.listen.as_slice() {
             [] => vec![None],
@@ -88,6 +90,10 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                     continue;
                 }
                 let address = ListenAddress::new(key.scheme, host, key.port);
+                if let Err(error) = add_identity(identities.entry(address).or_default(), key, block) {
+                    errors.push(error);
+                    continue;
+                }
                 let listener = listeners.entry(address).or_insert_with(|| PlannedListener {
                     address,
                     host: host.map(|host| host.text.clone()),
@@ -96,6 +102,8 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                     timeouts: block.settings.timeouts,
                     other_classes: false,
                     proxy: None,
+                    tls: None,
+                    bounds: Bounds::default(),
                 });
                 merge(listener, block);
                 listener.sites.push(Site {
@@ -107,7 +115,48 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
             }
         }
     }
+    for (address, identities) in identities {
+        if let Some(listener) = listeners.get_mut(&address) {
+            listener.tls = ListenerTls::new(address.scheme, identities).map(Arc::new);
+        }
+    }
     listeners.into_values().collect()
+}
+
+/// Brings a block's certificate to one of its listeners.
+fn add_identity(
+    identities: &mut Vec<Arc<TlsIdentity>>,
+    key: &Key,
+    block: &BuiltBlock,
+) -> Result<(), ConfigError> {
+    let on_quic = matches!(key.scheme, Scheme::Quic | Scheme::Https3);
+    let Some(identity) = block.settings.tls.as_ref().filter(|_| key.scheme != Scheme::Dns) else {
+        if on_quic {
+            let message = format!(
+                "`{}://` needs a certificate: there is no `tls` in the block",
+                key.scheme
+            );
+            return Err(ConfigError::new(key.span.clone(), message).with_expected("a line `tls CERT KEY`"));
+        }
+        return Ok(());
+    };
+    if identities.iter().any(|known| Arc::ptr_eq(known, identity)) {
+        return Ok(());
+    }
+    if on_quic
+        && identities
+            .first()
+            .is_some_and(|first| !first.asks_the_same(identity))
+    {
+        let message = format!(
+            "blocks on one `{}://` port ask for clients' certificates in different ways",
+            key.scheme
+        );
+        return Err(ConfigError::new(key.span.clone(), message)
+            .with_expected("the same `client_auth` and CA in all of them, or a port for each"));
+    }
+    identities.push(Arc::clone(identity));
+    Ok(())
 }
 
 /// Settings of a listener come from all blocks on it; of two times the later block's holds.
@@ -118,6 +167,8 @@ fn merge(listener: &mut PlannedListener, block: &BuiltBlock) {
     mine.idle = theirs.idle.or(mine.idle);
     mine.max_queries = theirs.max_queries.or(mine.max_queries);
     listener.other_classes |= block.other_classes;
+    let scheme = listener.address.scheme;
+    listener.bounds = listener.bounds.or(*block.settings.bounds.of(scheme));
     if let Some(proxy) = &block.settings.proxy {
         listener.proxy = Some(Arc::clone(proxy));
     }

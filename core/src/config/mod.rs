@@ -72,6 +72,10 @@ pub struct PlannedListener {
     pub other_classes: bool,
     /// Reads the headers of proxies before the server.
     pub proxy: Option<Arc<dyn crate::plugin::ProxyHeader>>,
+    /// Certificates, where the listener is encrypted.
+    pub tls: Option<Arc<crate::net::tls::ListenerTls>>,
+    /// Bounds on its connections and streams.
+    pub bounds: crate::plugin::Bounds,
 }
 
 impl PlannedListener {

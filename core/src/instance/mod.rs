@@ -20,7 +20,6 @@ mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -34,8 +33,8 @@ use crate::plugin::{
     Handover, ServerObserver, Shared, StartContext, StartError, StopReason, install_panic_hook,
 };
 use crate::server::{
-    Control, ControlRequest, Endpoint, Generation, GenerationEnd, Requery, Table, TableParts, WorkerContext,
-    WorkerThread,
+    Control, ControlRequest, Endpoint, Generation, GenerationEnd, Guests, Requery, Table, TableParts,
+    WorkerContext, WorkerThread,
 };
 
 use lives::{Lives, Surroundings};
@@ -141,8 +140,8 @@ impl Server {
         let context = WorkerContext {
             counters: Arc::clone(&counters),
             log: crate::log::dispatch(options.log.clone()),
-            connections: Arc::new(AtomicUsize::new(0)),
             max_connections: options.max_connections,
+            guests: Guests::default(),
         };
         let (control, requests) = Control::new();
         let shared = Shared::default();
@@ -356,7 +355,7 @@ impl Server {
                     endpoint.replace(table);
                     endpoint
                 }
-                None => Arc::new(Endpoint::new(table)),
+                None => Arc::new(Endpoint::new(listener.address.scheme, table)),
             };
             endpoints.insert(listener.address, endpoint);
         }
@@ -415,6 +414,8 @@ fn table_of(
         label: listener.address.to_string().into(),
         observers: observers.to_vec(),
         proxy: listener.proxy.clone(),
+        tls: listener.tls.clone(),
+        bounds: listener.bounds,
         generation: Arc::clone(generation),
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ListenAddress, PlannedListener};
+use crate::corefile::Scheme;
 use crate::net::sockets::{self, ListenError};
 use crate::server::{Command, Endpoint, WorkerThread};
 
@@ -26,14 +27,16 @@ pub(super) fn open_all<'a>(
 fn open(listener: &PlannedListener, workers: usize) -> Result<Opened, ListenError> {
     let count = listener.sockets.unwrap_or(workers).max(1);
     let socket = listener.address.socket;
+    let scheme = listener.address.scheme;
+    let (tcp, udp) = match scheme {
+        Scheme::Dns => (count, count),
+        Scheme::Tls | Scheme::Https | Scheme::Grpc => (count, 0),
+        Scheme::Quic | Scheme::Https3 => (0, count),
+    };
     Ok(Opened {
         address: listener.address,
-        tcp: (0..count)
-            .map(|_| sockets::tcp(socket))
-            .collect::<Result<_, _>>()?,
-        udp: (0..count)
-            .map(|_| sockets::udp(socket))
-            .collect::<Result<_, _>>()?,
+        tcp: (0..tcp).map(|_| sockets::tcp(socket)).collect::<Result<_, _>>()?,
+        udp: (0..udp).map(|_| sockets::udp(socket)).collect::<Result<_, _>>()?,
     })
 }
 

@@ -3,7 +3,11 @@
 use super::fit::{error_reply, fit};
 use super::rcode::Rcode;
 use super::request::{ListenerContext, QueryError, Request};
+use super::transport::Transport;
 use super::wire::{AA, CLASS_IN, HEADER_LEN, OPCODE, QR, RD, put_u16, u16_at};
+
+/// The option `edns-tcp-keepalive` (RFC 7828).
+const TCP_KEEPALIVE: u16 = 11;
 
 const OPCODE_QUERY: u8 = 0;
 const OPCODE_NOTIFY: u8 = 4;
@@ -46,6 +50,9 @@ pub enum Refusal {
     NoQuestion,
     /// An opcode other than QUERY and NOTIFY: NOTIMP.
     Opcode,
+    /// What must not come over QUIC (RFC 9250, section 4.3.3): an id other than 0, or the option `edns-tcp-keepalive`:
+    /// FORMERR.
+    Quic,
 }
 
 impl Refusal {
@@ -55,7 +62,7 @@ impl Refusal {
         match self {
             Self::BadVersion => Rcode::BADVERS,
             Self::Class => Rcode::REFUSED,
-            Self::Counts | Self::Malformed => Rcode::FORMERR,
+            Self::Counts | Self::Malformed | Self::Quic => Rcode::FORMERR,
             Self::NoQuestion => Rcode::SERVFAIL,
             Self::Opcode => Rcode::NOTIMP,
         }
@@ -64,7 +71,7 @@ impl Refusal {
     /// Whether the message itself is at fault: HTTP then says 400, QUIC closes with a protocol error, gRPC fails the call.
     #[must_use]
     pub const fn is_protocol_error(self) -> bool {
-        matches!(self, Self::Counts | Self::Malformed | Self::Opcode)
+        matches!(self, Self::Counts | Self::Malformed | Self::Opcode | Self::Quic)
     }
 }
 
@@ -88,11 +95,18 @@ pub fn admit(request: &mut Request, bytes: &[u8], context: &ListenerContext<'_>,
     if let Some(early) = check_header(request, bytes) {
         return early;
     }
+    let over_quic = context.transport == Transport::Quic;
+    if over_quic && u16_at(bytes, 0) != 0 {
+        return header_answer(request, bytes, Refusal::Quic);
+    }
     match request.reset(bytes, context) {
         Ok(()) => {}
         Err(QueryError::Short) => return Admitted::Drop(DropReason::Short),
         Err(QueryError::NoQuestion) => return refuse(request, Refusal::NoQuestion),
         Err(QueryError::BadQuestion | QueryError::BadRecord) => return malformed(request),
+    }
+    if over_quic && request.edns_option(TCP_KEEPALIVE).is_some() {
+        return header_answer(request, bytes, Refusal::Quic);
     }
     if request.qclass_code() != CLASS_IN && !policy.other_classes {
         return refuse(request, Refusal::Class);

@@ -1,7 +1,7 @@
 //! Sockets: options, and datagrams in batches.
 //!
 //! [`sockets`] makes listening sockets with the options a DNS server wants, [`mmsg`] moves datagrams through them
-//! many at a time. Both know nothing of DNS.
+//! many at a time, [`tls`] holds what encrypted ones show. None of them knows of DNS.
 
 #[expect(
     unsafe_code,
@@ -9,3 +9,7 @@
 )]
 pub mod mmsg;
 pub mod sockets;
+mod timed;
+pub mod tls;
+
+pub use timed::Timed;

@@ -85,7 +85,8 @@ pub use services::{
     Services, Tap, TapEvent, TapKind, Transferer,
 };
 pub use settings::{
-    BlockSettings, ListenHost, Proxied, ProxiedConnection, ProxyHeader, Timeouts, ViewFilter,
+    BlockSettings, Bounds, ListenHost, Proxied, ProxiedConnection, ProxyHeader, SchemeBounds, Timeouts,
+    ViewFilter,
 };
 pub use setup::{BlockInfo, Definition, Setup, once};
 pub use shared::{Handover, Shared};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{PluginError, TransferStream};
-use crate::message::{QName, Rcode, Request, Zone};
+use crate::message::{QName, Rcode, Request, Transport, Zone};
 
 /// The services of one server block.
 ///
@@ -165,6 +165,12 @@ pub trait Tap: Send + Sync + 'static {
 pub trait ServerObserver: Send + Sync + 'static {
     /// The server answered `request` with `rcode` without running a chain, on any of its listeners.
     fn refused(&self, request: &Request, rcode: Rcode);
+
+    /// A listener of HTTP or QUIC finished a request with this status: HTTP's, or the code that a connection or stream of
+    /// QUIC ended with.
+    fn responded(&self, server: &str, transport: Transport, status: u64) {
+        let _ = (server, transport, status);
+    }
 }
 
 /// Follows queries on their way through the block's chain, as tracing does.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::PanicPolicy;
-use crate::corefile::Span;
+use crate::corefile::{Scheme, Span};
 use crate::message::Request;
+use crate::net::tls::TlsIdentity;
 
 /// Settings of one server block. Plugins such as `bind`, `root` and `timeouts` write them in their setup.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,51 @@ pub struct BlockSettings {
     /// Reads what a proxy puts before a client's own bytes (`proxyproto`); of several blocks on a listener the last
     /// one's counts.
     pub proxy: Option<Arc<dyn ProxyHeader>>,
+    /// What encrypted listeners show (`tls`).
+    pub tls: Option<Arc<TlsIdentity>>,
+    /// Bounds of each kind of listener (`https`, `https3`, `quic`, `grpc_server`); of several blocks on a listener the
+    /// first one's count.
+    pub bounds: SchemeBounds,
+}
+
+/// Bounds of the listeners of a block, by their kind.
+#[derive(Clone, Debug, Default)]
+pub struct SchemeBounds([Bounds; Scheme::ALL.len()]);
+
+impl SchemeBounds {
+    /// The bounds of this kind of listener.
+    #[must_use]
+    pub const fn of(&self, scheme: Scheme) -> &Bounds {
+        &self.0[scheme as usize]
+    }
+
+    /// The same, to be changed.
+    pub const fn of_mut(&mut self, scheme: Scheme) -> &mut Bounds {
+        &mut self.0[scheme as usize]
+    }
+}
+
+/// Bounds of one listener. `None` is the default of its kind, `usize::MAX` is no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at a time.
+    pub connections: Option<usize>,
+    /// Streams, and hence queries, at a time on one connection.
+    pub streams: Option<usize>,
+    /// Streams at a time on all connections together.
+    pub all_streams: Option<usize>,
+}
+
+impl Bounds {
+    /// These bounds, and those of `other` where there is none.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.or(other.connections),
+            streams: self.streams.or(other.streams),
+            all_streams: self.all_streams.or(other.all_streams),
+        }
+    }
 }
 
 /// An address that `bind` names, and where it does.

@@ -10,10 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::inbox::Inbox;
+use super::places::Places;
 use super::table::Table;
+use crate::corefile::Scheme;
 
 /// A listen address. Its sockets live in the workers and outlive reloads; the table changes.
 pub struct Endpoint {
+    scheme: Scheme,
     table: ArcSwap<Table>,
     closing: AtomicBool,
     /// Sockets and connections that are told of changes.
@@ -23,18 +26,33 @@ pub struct Endpoint {
     ended: Notify,
     /// Told to accept loops, which wait for connections only.
     pub(super) closed: Notify,
+    /// Told to those who keep something of the table, such as certificates.
+    pub(super) changed: Notify,
+    /// Connections on it.
+    pub(super) connections: Arc<Places>,
+    /// Streams of its connections that are served.
+    pub(super) streams: Arc<Places>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(table: Arc<Table>) -> Self {
+    pub(crate) fn new(scheme: Scheme, table: Arc<Table>) -> Self {
         Self {
+            scheme,
             table: ArcSwap::new(table),
             closing: AtomicBool::new(false),
             inboxes: Mutex::default(),
             active: AtomicUsize::new(0),
             ended: Notify::new(),
             closed: Notify::new(),
+            changed: Notify::new(),
+            connections: Arc::default(),
+            streams: Arc::default(),
         }
+    }
+
+    /// The protocol that it serves.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// What it serves now.
@@ -50,6 +68,8 @@ impl Endpoint {
     /// Serves another table from the next query on.
     pub(crate) fn replace(&self, table: Arc<Table>) {
         self.table.store(table);
+        self.changed.notify_waiters();
+        self.connections.limit_changed();
         self.tell_all();
     }
 
@@ -63,6 +83,17 @@ impl Endpoint {
     /// Whether no more queries are taken.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Waits until no more queries are taken.
+    pub(super) async fn wait_for_close(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.is_closing() {
+                return;
+            }
+            closed.await;
+        }
     }
 
     /// Waits until all sockets and connections have ended.

@@ -8,11 +8,21 @@
 //! Each worker thread has its own sockets on every listen address (SO_REUSEPORT), its own runtime, and its own
 //! waiting queries. An [`Endpoint`] is what the workers share of a listen address: the table, replaced at a reload.
 
+mod accept;
 mod control;
 mod endpoint;
+mod exchange;
 mod generation;
+mod greet;
+mod grpc;
+mod http;
+mod http2;
+mod https;
+mod https3;
 mod inbox;
+mod places;
 mod query;
+mod quic;
 mod requery;
 mod table;
 pub mod tcp;
@@ -24,6 +34,7 @@ pub use endpoint::Endpoint;
 pub use requery::{MAX_REQUERIES, Requery};
 pub use table::{Found, Site, Table};
 
+pub(crate) use accept::Guests;
 pub(crate) use control::ControlRequest;
 pub(crate) use generation::{Generation, GenerationEnd};
 pub(crate) use table::TableParts;

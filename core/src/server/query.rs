@@ -39,10 +39,14 @@ pub(super) struct Arrival<'a> {
 pub(super) enum Polled {
     /// It is answered.
     Answer(Box<Request>, Vec<u8>),
+    /// The server answered it by itself, for what it is.
+    Refused(Box<Request>, Vec<u8>, Refusal),
     /// It waits for something.
     Waiting(Waiting),
-    /// Nothing is to be sent.
-    Nothing,
+    /// It is no query: nothing is to be sent.
+    Ignored,
+    /// A plugin wants that nothing is sent.
+    Silent,
 }
 
 /// The end of a query.
@@ -78,7 +82,7 @@ impl Future for Waiting {
 pub(super) fn begin(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc<Counters>) -> Polled {
     catch_unwind(AssertUnwindSafe(|| admit_and_run(arrival, table, counters))).unwrap_or_else(|_| {
         recycle(caught(counters), Vec::new());
-        Polled::Nothing
+        Polled::Silent
     })
 }
 
@@ -111,12 +115,12 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
             if matches!(reason, Refusal::Class | Refusal::NoQuestion) {
                 observe(table, &request, reason.rcode());
             }
-            return Polled::Answer(request, wire);
+            return Polled::Refused(request, wire, reason);
         }
         Admitted::Drop(_) => {
             counters.inc(Event::DroppedUnanswerable);
             recycle(request, Vec::new());
-            return Polled::Nothing;
+            return Polled::Ignored;
         }
     }
     let Found::Site(site) = table.find(&request) else {
@@ -133,7 +137,7 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
         Poll::Ready((request, Done::Nothing)) => {
             counters.inc(Event::PolledInPlace);
             recycle(request, Vec::new());
-            Polled::Nothing
+            Polled::Silent
         }
         Poll::Ready((request, Done::Transfer(stream))) => Polled::Waiting(Waiting {
             serving: Box::pin(std::future::ready((request, Done::Transfer(stream)))),

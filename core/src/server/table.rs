@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::message::{Request, Zone};
-use crate::plugin::{Chain, ProxyHeader, ServerObserver, Services, Timeouts, ViewFilter};
+use crate::net::tls::ListenerTls;
+use crate::plugin::{Bounds, Chain, ProxyHeader, ServerObserver, Services, Timeouts, ViewFilter};
 
 use super::generation::Generation;
 
@@ -51,6 +52,8 @@ pub struct Table {
     label: Arc<str>,
     observers: Vec<Arc<dyn ServerObserver>>,
     proxy: Option<Arc<dyn ProxyHeader>>,
+    tls: Option<Arc<ListenerTls>>,
+    bounds: Bounds,
     /// Held until the last query of this table is answered.
     _generation: Arc<Generation>,
 }
@@ -78,6 +81,8 @@ pub(crate) struct TableParts {
     pub(crate) label: Arc<str>,
     pub(crate) observers: Vec<Arc<dyn ServerObserver>>,
     pub(crate) proxy: Option<Arc<dyn ProxyHeader>>,
+    pub(crate) tls: Option<Arc<ListenerTls>>,
+    pub(crate) bounds: Bounds,
     pub(crate) generation: Arc<Generation>,
 }
 
@@ -102,6 +107,8 @@ impl Table {
             label: parts.label,
             observers: parts.observers,
             proxy: parts.proxy,
+            tls: parts.tls,
+            bounds: parts.bounds,
             _generation: parts.generation,
         }
     }
@@ -140,6 +147,18 @@ impl Table {
     #[must_use]
     pub fn proxy(&self) -> Option<&Arc<dyn ProxyHeader>> {
         self.proxy.as_ref()
+    }
+
+    /// The certificates, where connections are encrypted.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<ListenerTls>> {
+        self.tls.as_ref()
+    }
+
+    /// The bounds on connections and streams.
+    #[must_use]
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// The site for a query: that of the longest zone which holds the name and whose views accept the query. DS
@@ -241,6 +260,8 @@ mod tests {
             label: "dns://:53".into(),
             observers: Vec::new(),
             proxy: None,
+            tls: None,
+            bounds: Bounds::default(),
             generation: Generation::new().0,
         })
     }

@@ -1,4 +1,4 @@
-//! DNS over TCP (RFC 7766): many frames from one read, all answers that are ready in one write, answers in the order
+//! DNS over TCP (RFC 7766) and over TLS (RFC 7858): many frames from one read, all answers that are ready in one write, answers in the order
 //! in which they come about.
 //!
 //! A connection that waits holds a few hundred bytes: bytes are read into a buffer of the worker, and only a frame
@@ -14,11 +14,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::endpoint::{Active, Endpoint, WorkerTable};
+use super::greet::Ends;
 use super::inbox::Inbox;
 use super::query::{self, Arrival, Done, Polled, Waiting};
 use crate::counters::{Counters, Event};
@@ -117,8 +118,9 @@ fn push_frame(frames: &mut Vec<u8>, wire: &[u8]) {
 }
 
 /// One connection of a client.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
+    transport: Transport,
     peer: SocketAddr,
     local: SocketAddr,
     endpoint: Arc<Endpoint>,
@@ -140,29 +142,30 @@ pub(super) struct Connection {
     _active: Active,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection whose first bytes are frames, or what `proxy` reads before them.
     pub(super) fn new(
-        stream: TcpStream,
-        peer: SocketAddr,
+        (stream, transport): (S, Transport),
+        ends: Ends,
+        proxy: Option<Arc<dyn ProxyHeader>>,
         endpoint: Arc<Endpoint>,
         active: Active,
         counters: Arc<Counters>,
-    ) -> io::Result<Self> {
-        let local = stream.local_addr()?;
-        stream.set_nodelay(true)?;
+    ) -> Self {
         let inbox = Arc::new(Inbox::default());
         endpoint.register(&inbox);
         let table = endpoint.table();
         let due = Instant::now() + table.timeouts().read.unwrap_or(READ_TIMEOUT);
-        Ok(Self {
+        Self {
             stream,
-            peer: unmapped(peer),
-            local: unmapped(local),
+            transport,
+            peer: ends.peer,
+            local: ends.local,
             endpoint,
             counters,
             inbox,
             outbox: Arc::default(),
-            proxy: table.proxy().cloned(),
+            proxy,
             partial: Vec::new(),
             out: Vec::new(),
             written: 0,
@@ -171,7 +174,7 @@ impl Connection {
             deadline: Box::pin(tokio::time::sleep_until(due)),
             due,
             _active: active,
-        })
+        }
     }
 
     /// Sends what is ready. `Ready(Ok)` when all of it left.
@@ -192,21 +195,21 @@ impl Connection {
             }
         }
         while self.written < self.out.len() {
-            match self.stream.try_write(&self.out[self.written..]) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
+            match Pin::new(&mut self.stream).poll_write(context, &self.out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
                     self.written += count;
                     self.extend_deadline();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.stream.poll_write_ready(context) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if !self.out.is_empty() {
+            // TLS may hold a record back that the system had no room for.
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
             }
         }
         if !self.out.is_empty() {
@@ -222,47 +225,39 @@ impl Connection {
 
     /// Reads once and begins the queries that came. `Ready(Ok(false))` at the end of the stream.
     fn receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        match self.stream.poll_read_ready(context) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
-        }
         SCRATCH.with_borrow_mut(|scratch| {
             // A frame that began earlier is completed in the scratch buffer.
             let kept = self.partial.len();
             if kept >= scratch.len() {
                 // A frame that is longer than one read is finished in its own buffer.
-                return Poll::Ready(self.receive_large());
+                return self.receive_large(context);
             }
             scratch[..kept].copy_from_slice(&self.partial);
-            match self.stream.try_read(&mut scratch[kept..]) {
-                Ok(0) => Poll::Ready(Ok(false)),
-                Ok(count) => {
-                    let used = self.take_frames(&scratch[..kept + count]);
-                    self.keep(&scratch[used..kept + count]);
-                    Poll::Ready(Ok(true))
+            let mut buffer = ReadBuf::new(&mut scratch[kept..]);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+            let count = buffer.filled().len();
+            read.map_ok(|()| {
+                if count == 0 {
+                    return false;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    context.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                Err(error) => Poll::Ready(Err(error)),
-            }
+                let used = self.take_frames(&scratch[..kept + count]);
+                self.keep(&scratch[used..kept + count]);
+                true
+            })
         })
     }
 
-    fn receive_large(&mut self) -> io::Result<bool> {
+    fn receive_large(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut more = [0; 4096];
-        let count = match self.stream.try_read(&mut more) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = std::mem::take(&mut self.partial);
-        bytes.extend_from_slice(&more[..count]);
-        let used = self.take_frames(&bytes);
-        self.keep(&bytes[used..]);
-        Ok(count > 0)
+        let mut buffer = ReadBuf::new(&mut more);
+        let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+        read.map_ok(|()| {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(buffer.filled());
+            let used = self.take_frames(&bytes);
+            self.keep(&bytes[used..]);
+            !buffer.filled().is_empty()
+        })
     }
 
     /// Begins the queries in the whole frames of `bytes`, and says how many bytes they take.
@@ -324,13 +319,13 @@ impl Connection {
         let (peer, local) = (self.peer, self.local);
         let arrival = Arrival {
             bytes: frame,
-            transport: Transport::Tcp,
+            transport: self.transport,
             peer,
             local,
             received,
         };
         match query::begin(&arrival, table, &self.counters) {
-            Polled::Answer(request, wire) => {
+            Polled::Answer(request, wire) | Polled::Refused(request, wire, _) => {
                 push_frame(&mut self.out, &wire);
                 query::recycle(request, wire);
             }
@@ -339,7 +334,7 @@ impl Connection {
                 let in_flight = InFlight(Arc::clone(&self.outbox));
                 tokio::spawn(wait(waiting, in_flight));
             }
-            Polled::Nothing => {}
+            Polled::Ignored | Polled::Silent => {}
         }
     }
 
@@ -452,15 +447,17 @@ impl Connection {
     }
 }
 
-impl Future for Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.turn(context).is_ready() {
+            // A last word, such as TLS's, is worth one try.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(context);
             return Poll::Ready(());
         }
         if self.is_overdue(context) {
-            let slow = self.written < self.out.len();
+            let slow = !self.out.is_empty();
             self.counters.inc(if slow {
                 Event::TcpSlowReader
             } else {
@@ -472,7 +469,7 @@ impl Future for Connection {
     }
 }
 
-impl Drop for Connection {
+impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.outbox.state.lock().closed = true;
         self.outbox.room.notify_waiters();
@@ -521,6 +518,6 @@ async fn transfer(request: &mut Request, mut stream: TransferStream, outbox: &Ou
 }
 
 /// IPv4 in its own form, also on a dual-stack socket.
-fn unmapped(address: SocketAddr) -> SocketAddr {
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

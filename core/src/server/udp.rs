@@ -118,17 +118,19 @@ impl UdpPort {
             };
             let from = datagram.local;
             match query::begin(&arrival, &self.table, &self.counters) {
-                Polled::Answer(request, wire) => self.outlet.push(Outgoing {
-                    wire,
-                    to: peer,
-                    from,
-                    request,
-                }),
+                Polled::Answer(request, wire) | Polled::Refused(request, wire, _) => {
+                    self.outlet.push(Outgoing {
+                        wire,
+                        to: peer,
+                        from,
+                        request,
+                    })
+                }
                 Polled::Waiting(waiting) if self.inbox.waiting() < MAX_WAITING => {
                     wait(&self.inbox, waiting, (peer, from));
                 }
                 Polled::Waiting(_) => self.counters.inc(Event::DroppedInFlight),
-                Polled::Nothing => {}
+                Polled::Ignored | Polled::Silent => {}
             }
         }
         Ok(count == BATCH)

@@ -3,19 +3,16 @@
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::accept::{Guests, accept};
 use super::endpoint::{Active, Endpoint};
-use super::tcp::Connection;
+use super::quic;
 use super::udp::UdpPort;
-use crate::counters::{Counters, Event};
-
-/// How long accepting pauses when the process is out of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use crate::corefile::Scheme;
+use crate::counters::Counters;
 
 /// Turns of tasks until the runtime asks the system for news, if there are always tasks to run.
 ///
@@ -42,9 +39,10 @@ pub(crate) struct WorkerThread {
 pub(crate) struct WorkerContext {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: tracing::Dispatch,
-    /// Open TCP connections of all workers, and how many there may be.
-    pub(crate) connections: Arc<AtomicUsize>,
+    /// Connections that there may be, of all workers.
     pub(crate) max_connections: usize,
+    /// Those that there are.
+    pub(crate) guests: Guests,
 }
 
 impl WorkerThread {
@@ -82,6 +80,14 @@ impl WorkerThread {
 async fn run(mut commands: UnboundedReceiver<Command>, context: &WorkerContext) {
     while let Some(command) = commands.recv().await {
         match command {
+            Command::Udp(socket, endpoint, active) if endpoint.scheme() != Scheme::Dns => {
+                let listening = quic::listen(socket, endpoint, active, context.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = listening.await {
+                        tracing::error!(target: "catena", "a QUIC socket cannot be served: {error}");
+                    }
+                });
+            }
             Command::Udp(socket, endpoint, active) => {
                 match UdpPort::new(socket, endpoint, active, Arc::clone(&context.counters)) {
                     Ok(port) => drop(tokio::spawn(port)),
@@ -97,97 +103,5 @@ async fn run(mut commands: UnboundedReceiver<Command>, context: &WorkerContext) 
                 });
             }
         }
-    }
-}
-
-async fn accept(
-    listener: TcpListener,
-    endpoint: Arc<Endpoint>,
-    active: Active,
-    context: WorkerContext,
-) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    loop {
-        let closed = endpoint.closed.notified();
-        if endpoint.is_closing() {
-            break;
-        }
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = closed => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => serve(stream, peer, &endpoint, &context),
-            Err(error) if is_exhaustion(&error) => {
-                tracing::warn!(target: "catena", "accepting connections pauses: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            // The client has given up meanwhile.
-            Err(_) => {}
-        }
-    }
-    // Connections that the kernel has completed already are not refused.
-    while let Some(Ok((stream, peer))) = poll_accept(&listener).await {
-        serve(stream, peer, &endpoint, &context);
-    }
-    drop(active);
-    Ok(())
-}
-
-/// Accepts a connection if one is there already.
-async fn poll_accept(
-    listener: &tokio::net::TcpListener,
-) -> Option<io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>> {
-    std::future::poll_fn(|context| match listener.poll_accept(context) {
-        std::task::Poll::Ready(accepted) => std::task::Poll::Ready(Some(accepted)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
-}
-
-fn serve(
-    stream: tokio::net::TcpStream,
-    peer: std::net::SocketAddr,
-    endpoint: &Arc<Endpoint>,
-    context: &WorkerContext,
-) {
-    let Some(slot) = Slot::take(&context.connections, context.max_connections) else {
-        context.counters.inc(Event::TcpRefused);
-        return;
-    };
-    context.counters.inc(Event::TcpAccepted);
-    let active = endpoint.enter();
-    let counters = Arc::clone(&context.counters);
-    if let Ok(connection) = Connection::new(stream, peer, Arc::clone(endpoint), active, counters) {
-        tokio::spawn(async move {
-            connection.await;
-            drop(slot);
-        });
-    }
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
-/// A place among the connections that there may be.
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    fn take(open: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        if open.fetch_add(1, Ordering::Relaxed) >= limit {
-            open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self(Arc::clone(open)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

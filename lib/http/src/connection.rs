@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catena_core::net::Timed;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, server};
@@ -17,7 +18,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::endpoint::{Endpoint, TlsSource};
-use crate::timed::Timed;
 use crate::{MAX_CONNECTIONS, TIMEOUT};
 
 /// How long requests that are under way may take at the end.

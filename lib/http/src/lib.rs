@@ -43,7 +43,6 @@ mod connection;
 mod endpoint;
 mod reply;
 pub mod testing;
-mod timed;
 
 use std::time::Duration;
 

@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use catena_core::message::{Rcode, Request};
+use catena_core::message::{Rcode, Request, Transport};
 use catena_core::plugin::ServerObserver;
+use catena_metrics::Counter;
 
 use crate::metrics::{Answer, Families, Query, Site};
 
@@ -21,6 +22,17 @@ pub(crate) struct Dropped {
     families: OnceLock<Arc<Families>>,
     /// One for each listener that has refused something. There are few, so they are found by their names.
     sites: ArcSwap<Vec<Arc<Site>>>,
+    /// One for each status of each listener of HTTP or QUIC.
+    statuses: ArcSwap<Vec<Arc<Status>>>,
+}
+
+/// Responses of one status.
+#[derive(Debug)]
+struct Status {
+    server: Box<str>,
+    transport: Transport,
+    status: u64,
+    count: Counter,
 }
 
 impl Dropped {
@@ -39,6 +51,25 @@ impl Dropped {
             sites
         });
         site
+    }
+
+    #[cold]
+    fn add_status(&self, families: &Families, server: &str, transport: Transport, status: u64) {
+        let Some(count) = families.status(server, transport, status) else {
+            return;
+        };
+        count.inc();
+        let status = Arc::new(Status {
+            server: server.into(),
+            transport,
+            status,
+            count,
+        });
+        self.statuses.rcu(|statuses| {
+            let mut statuses = Vec::clone(statuses);
+            statuses.push(Arc::clone(&status));
+            statuses
+        });
     }
 }
 
@@ -65,6 +96,20 @@ impl ServerObserver for Dropped {
         match sites.iter().find(|site| *site.server() == **request.server()) {
             Some(site) => site.count(families, &query, &answer),
             None => self.add(request.server()).count(families, &query, &answer),
+        }
+    }
+
+    fn responded(&self, server: &str, transport: Transport, status: u64) {
+        let Some(families) = self.families.get() else {
+            return;
+        };
+        let statuses = self.statuses.load();
+        let known = statuses
+            .iter()
+            .find(|known| known.status == status && known.transport == transport && *known.server == *server);
+        match known {
+            Some(known) => known.count.inc(),
+            None => self.add_status(families, server, transport, status),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use catena_core::message::Rcode;
+use catena_core::message::{Rcode, Transport};
 use catena_metrics::{Counter, CounterFamily, Histogram, HistogramFamily, Registry, TIME_BUCKETS};
 
 /// Upper bounds of sizes in bytes.
@@ -63,6 +63,9 @@ pub(crate) struct Families {
     request_size: HistogramFamily,
     response_size: HistogramFamily,
     responses: CounterFamily,
+    https_responses: CounterFamily,
+    https3_responses: CounterFamily,
+    quic_responses: CounterFamily,
 }
 
 impl Families {
@@ -99,6 +102,31 @@ impl Families {
                 "Counter of response status codes.",
                 &["server", "zone", "view", "rcode", "plugin"],
             ),
+            https_responses: registry.counter(
+                "coredns_dns_https_responses_total",
+                "Counter of DoH responses per server and http status code.",
+                &["server", "status"],
+            ),
+            https3_responses: registry.counter(
+                "coredns_dns_https3_responses_total",
+                "Counter of DoH3 responses per server and http status code.",
+                &["server", "status"],
+            ),
+            quic_responses: registry.counter(
+                "coredns_dns_quic_responses_total",
+                "Counter of DoQ responses per server and QUIC application code.",
+                &["server", "status"],
+            ),
+        }
+    }
+
+    /// The counter of responses with a status of HTTP or QUIC, where a transport has one.
+    pub(crate) fn status(&self, server: &str, transport: Transport, status: u64) -> Option<Counter> {
+        match transport {
+            Transport::Https => Some(self.https_responses.with(&[server, &status.to_string()])),
+            Transport::Https3 => Some(self.https3_responses.with(&[server, &status.to_string()])),
+            Transport::Quic => Some(self.quic_responses.with(&[server, &format!("{status:#x}")])),
+            _ => None,
         }
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails writes that make no progress for a while. Reads are left alone: HTTP's own timer watches them.
+/// Fails writes that make no progress for a while. Reads are left alone: whoever reads watches them.
 #[derive(Debug)]
-pub(crate) struct Timed<S> {
+pub struct Timed<S> {
     stream: S,
     patience: Duration,
     /// Runs while a write waits.
@@ -18,7 +18,9 @@ pub(crate) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+    /// Watches this stream. A write that makes no progress for as long as `patience` fails.
+    #[must_use]
+    pub fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
             patience,

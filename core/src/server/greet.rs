@@ -1,0 +1,169 @@
+//! The first bytes of a connection, before TLS and HTTP: what a proxy says, and the handshake.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::tcp::unmapped;
+use crate::net::tls::ListenerTls;
+use crate::plugin::{ProxiedConnection, ProxyHeader};
+
+/// The longest header of a proxy that is waited for: PROXY protocol's version 2 with room for extensions.
+const MAX_HEADER: usize = 4096;
+
+/// Answers that TLS may hold for a client that does not read, in bytes.
+const TLS_BUFFER: usize = 16 << 10;
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+/// A client's stream with what was read of it already.
+pub(super) struct Greeted {
+    stream: TcpStream,
+    /// Bytes that were read with a proxy's header and come behind it.
+    ahead: Vec<u8>,
+    used: usize,
+}
+
+/// Reads what a proxy has put before the client's bytes, if there may be something.
+///
+/// # Errors
+///
+/// A header that is refused, too long or broken off.
+pub(super) async fn greet(
+    mut stream: TcpStream,
+    mut ends: Ends,
+    proxy: Option<Arc<dyn ProxyHeader>>,
+) -> io::Result<(Greeted, Ends)> {
+    let mut ahead = Vec::new();
+    let mut used = 0;
+    if let Some(proxy) = proxy {
+        loop {
+            match proxy.connection(&ahead, ends.peer) {
+                ProxiedConnection::More if ahead.len() < MAX_HEADER => {
+                    if stream.read_buf(&mut ahead).await? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                ProxiedConnection::Begins { header, ends: told } => {
+                    if let Some((client, asked)) = told {
+                        ends = Ends {
+                            peer: unmapped(client),
+                            local: unmapped(asked),
+                        };
+                    }
+                    used = header.min(ahead.len());
+                    break;
+                }
+                ProxiedConnection::More | ProxiedConnection::Refused => {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+    }
+    Ok((Greeted { stream, ahead, used }, ends))
+}
+
+/// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Greeted {
+    /// Whether the client speaks HTTP/2, where nothing has been negotiated: its first bytes tell.
+    ///
+    /// # Errors
+    ///
+    /// The connection ends before.
+    pub(super) async fn speaks_http2(&mut self) -> io::Result<bool> {
+        loop {
+            let begun = &self.ahead[self.used..];
+            let length = begun.len().min(PREFACE.len());
+            if begun[..length] != PREFACE[..length] {
+                return Ok(false);
+            }
+            if length == PREFACE.len() {
+                return Ok(true);
+            }
+            if self.stream.read_buf(&mut self.ahead).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// Negotiates TLS; the client's server name chooses the certificate.
+///
+/// # Errors
+///
+/// What keeps the two from agreeing.
+pub(super) async fn handshake(stream: Greeted, tls: &ListenerTls) -> io::Result<TlsStream<Greeted>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let config = tls
+        .config(hello.client_hello().server_name())
+        .map_err(io::Error::other)?;
+    let mut stream = hello.into_stream(config).await?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    Ok(stream)
+}
+
+impl AsyncRead for Greeted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.used < self.ahead.len() {
+            let rest = &self.ahead[self.used..];
+            let count = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..count]);
+            self.used += count;
+            if self.used == self.ahead.len() {
+                self.ahead = Vec::new();
+                self.used = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Greeted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
