@@ -1,7 +1,8 @@
 //! THE list of plugins, in their order.
 //!
 //! The order is the order of every chain, whatever the order in a Corefile is: a query passes the plugins from top to
-//! bottom. It is CoreDNS's own, with `dynresolve` directly before `hosts`, hence before every other source of answers.
+//! bottom. It is CoreDNS's own, with `dynresolve` directly before `hosts`, hence before every other source of answers,
+//! and `transports` behind `multisocket`, which also sets up sockets only.
 
 use catena_core::config::Registry;
 use catena_core::plugin::Definition;
@@ -18,6 +19,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_https3::PLUGIN,
     catena_plugin_timeouts::PLUGIN,
     catena_plugin_multisocket::PLUGIN,
+    catena_plugin_transports::PLUGIN,
     catena_plugin_reload::PLUGIN,
     catena_plugin_nsid::PLUGIN,
     catena_plugin_bufsize::PLUGIN,
@@ -62,6 +64,7 @@ pub const ORDER: &[&str] = &[
     "https3",
     "timeouts",
     "multisocket",
+    "transports",
     "reload",
     "nsid",
     "bufsize",

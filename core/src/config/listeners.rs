@@ -99,6 +99,7 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                     host: host.map(|host| host.text.clone()),
                     sites: Vec::new(),
                     sockets: block.settings.sockets,
+                    transports: block.settings.transports,
                     timeouts: block.settings.timeouts,
                     other_classes: false,
                     proxy: None,

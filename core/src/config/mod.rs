@@ -66,6 +66,8 @@ pub struct PlannedListener {
     pub sites: Vec<Site>,
     /// Sockets to open; `None` is one for each worker.
     pub sockets: Option<usize>,
+    /// What it is reached over, where it is one of plain DNS.
+    pub transports: crate::plugin::Transports,
     /// Times of connections.
     pub timeouts: crate::plugin::Timeouts,
     /// Queries of other classes than IN reach the plugins.

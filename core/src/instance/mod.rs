@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::config::{self, BuildContext, ListenAddress, Plan, PlannedListener, Registry};
+use crate::config::{self, BuildContext, Plan, PlannedListener, Registry};
 use crate::corefile::{ConfigErrors, Corefile};
 use crate::counters::Counters;
 use crate::log::LogSink;
@@ -114,7 +114,7 @@ pub struct Server {
     counters: Arc<Counters>,
     shared: Shared,
     workers: Vec<WorkerThread>,
-    endpoints: HashMap<ListenAddress, Arc<Endpoint>>,
+    endpoints: HashMap<sockets::Place, Arc<Endpoint>>,
     running: Running,
     control: Control,
     requests: UnboundedReceiver<ControlRequest>,
@@ -280,7 +280,7 @@ impl Server {
         let fresh = plan
             .listeners
             .iter()
-            .filter(|listener| !self.endpoints.contains_key(&listener.address));
+            .filter(|listener| !self.endpoints.contains_key(&sockets::place(listener)));
         let opened = match sockets::open_all(fresh, self.workers.len()) {
             Ok(opened) => opened,
             Err(error) => {
@@ -350,17 +350,17 @@ impl Server {
             .collect();
         self.shared.of::<Requery>().replace(tables.iter());
         for (listener, table) in plan.listeners.iter().zip(tables) {
-            let endpoint = match self.endpoints.remove(&listener.address) {
+            let endpoint = match self.endpoints.remove(&sockets::place(listener)) {
                 Some(endpoint) => {
                     endpoint.replace(table);
                     endpoint
                 }
                 None => Arc::new(Endpoint::new(listener.address.scheme, table)),
             };
-            endpoints.insert(listener.address, endpoint);
+            endpoints.insert(sockets::place(listener), endpoint);
         }
         for opened in opened {
-            if let Some(endpoint) = endpoints.get(&opened.address) {
+            if let Some(endpoint) = endpoints.get(&opened.place) {
                 opened.hand_out(endpoint, &self.workers);
             }
         }
@@ -384,7 +384,7 @@ impl Server {
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.endpoints.keys().map(ToString::to_string))
+            .entries(self.endpoints.keys().map(|(address, _)| address.to_string()))
             .finish()
     }
 }

@@ -7,11 +7,26 @@ use std::time::Duration;
 use crate::config::{ListenAddress, PlannedListener};
 use crate::corefile::Scheme;
 use crate::net::sockets::{self, ListenError};
+use crate::plugin::Transports;
 use crate::server::{Command, Endpoint, WorkerThread};
+
+/// What sockets belong to, over all reloads: a listen address, and what it is reached over.
+pub(super) type Place = (ListenAddress, Transports);
+
+/// The place of a listener.
+pub(super) fn place(listener: &PlannedListener) -> Place {
+    let transports = match listener.address.scheme {
+        Scheme::Dns => listener.transports,
+        // The protocol says over what.
+        Scheme::Tls | Scheme::Https | Scheme::Grpc => Transports::Tcp,
+        Scheme::Quic | Scheme::Https3 => Transports::Udp,
+    };
+    (listener.address, transports)
+}
 
 /// The sockets of one listen address, before the workers have them.
 pub(super) struct Opened {
-    pub(super) address: ListenAddress,
+    pub(super) place: Place,
     tcp: Vec<TcpListener>,
     udp: Vec<UdpSocket>,
 }
@@ -27,16 +42,16 @@ pub(super) fn open_all<'a>(
 fn open(listener: &PlannedListener, workers: usize) -> Result<Opened, ListenError> {
     let count = listener.sockets.unwrap_or(workers).max(1);
     let socket = listener.address.socket;
-    let scheme = listener.address.scheme;
-    let (tcp, udp) = match scheme {
-        Scheme::Dns => (count, count),
-        Scheme::Tls | Scheme::Https | Scheme::Grpc => (count, 0),
-        Scheme::Quic | Scheme::Https3 => (0, count),
-    };
+    let place = place(listener);
+    let of = |wanted: bool| if wanted { count } else { 0 };
     Ok(Opened {
-        address: listener.address,
-        tcp: (0..tcp).map(|_| sockets::tcp(socket)).collect::<Result<_, _>>()?,
-        udp: (0..udp).map(|_| sockets::udp(socket)).collect::<Result<_, _>>()?,
+        place,
+        tcp: (0..of(place.1.has_tcp()))
+            .map(|_| sockets::tcp(socket))
+            .collect::<Result<_, _>>()?,
+        udp: (0..of(place.1.has_udp()))
+            .map(|_| sockets::udp(socket))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -86,7 +86,7 @@ pub use services::{
 };
 pub use settings::{
     BlockSettings, Bounds, ListenHost, Proxied, ProxiedConnection, ProxyHeader, SchemeBounds, Timeouts,
-    ViewFilter,
+    Transports, ViewFilter,
 };
 pub use setup::{BlockInfo, Definition, Setup, once};
 pub use shared::{Handover, Shared};

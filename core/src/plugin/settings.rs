@@ -26,6 +26,8 @@ pub struct BlockSettings {
     pub timeouts: Timeouts,
     /// Sockets for each listen address (`multisocket`); `None` is one for each worker.
     pub sockets: Option<usize>,
+    /// What plain listeners take queries over (`transports`).
+    pub transports: Transports,
     /// Conditions that all must hold for a query to be served by this block (`view`).
     pub filters: Vec<Arc<dyn ViewFilter>>,
     /// Reads what a proxy puts before a client's own bytes (`proxyproto`); of several blocks on a listener the last
@@ -75,6 +77,33 @@ impl Bounds {
             streams: self.streams.or(other.streams),
             all_streams: self.all_streams.or(other.all_streams),
         }
+    }
+}
+
+/// What a listener of plain DNS takes queries over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "DNS without encryption has no other transports")]
+pub enum Transports {
+    /// UDP and TCP.
+    #[default]
+    Both,
+    /// TCP alone.
+    Tcp,
+    /// UDP alone: answers that are cut off cannot be fetched whole.
+    Udp,
+}
+
+impl Transports {
+    /// Whether there is TCP.
+    #[must_use]
+    pub const fn has_tcp(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Whether there is UDP.
+    #[must_use]
+    pub const fn has_udp(self) -> bool {
+        !matches!(self, Self::Tcp)
     }
 }
 
