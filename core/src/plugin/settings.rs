@@ -82,7 +82,10 @@ impl Bounds {
 
 /// What a listener of plain DNS takes queries over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "DNS without encryption has no other transports")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "DNS without encryption has no other transports"
+)]
 pub enum Transports {
     /// UDP and TCP.
     #[default]
