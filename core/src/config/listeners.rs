@@ -104,6 +104,7 @@ pub(super) fn plan(blocks: &[BuiltBlock], errors: &mut Collector) -> Vec<Planned
                     other_classes: false,
                     proxy: None,
                     tls: None,
+                    padding: None,
                     bounds: Bounds::default(),
                 });
                 merge(listener, block);
@@ -167,6 +168,8 @@ fn merge(listener: &mut PlannedListener, block: &BuiltBlock) {
     mine.write = theirs.write.or(mine.write);
     mine.idle = theirs.idle.or(mine.idle);
     mine.max_queries = theirs.max_queries.or(mine.max_queries);
+    mine.keepalive |= theirs.keepalive;
+    listener.padding = block.settings.padding.or(listener.padding);
     listener.other_classes |= block.other_classes;
     let scheme = listener.address.scheme;
     listener.bounds = listener.bounds.or(*block.settings.bounds.of(scheme));

@@ -76,6 +76,8 @@ pub struct PlannedListener {
     pub proxy: Option<Arc<dyn crate::plugin::ProxyHeader>>,
     /// Certificates, where the listener is encrypted.
     pub tls: Option<Arc<crate::net::tls::ListenerTls>>,
+    /// Answers over encrypted connections are padded to a multiple of so many bytes, for clients that pad.
+    pub padding: Option<u16>,
     /// Bounds on its connections and streams.
     pub bounds: crate::plugin::Bounds,
 }

@@ -416,6 +416,7 @@ fn table_of(
         proxy: listener.proxy.clone(),
         tls: listener.tls.clone(),
         bounds: listener.bounds,
+        padding: listener.padding,
         generation: Arc::clone(generation),
     })
 }

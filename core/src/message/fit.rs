@@ -1,8 +1,9 @@
 //! One way out: what a plugin answered becomes what this client can take.
 
+use super::dress;
 use super::edns::{self, Edns, EdnsOptions, OPT_LEN};
 use super::rcode::Rcode;
-use super::request::Request;
+use super::request::{AnswerOptions, Request};
 use super::response::Response;
 use super::rewrite;
 use super::wire::{MAX_MESSAGE_LEN, OPCODE, QR, put_u16, u16_at};
@@ -22,7 +23,18 @@ pub fn fit(response: Response, request: &Request) -> Vec<u8> {
 
 /// Like [`fit`] with another limit in bytes, at least 512 and at most 65535 of which are meant.
 #[must_use]
-pub fn fit_to(mut response: Response, request: &Request, limit: usize) -> Vec<u8> {
+pub fn fit_to(response: Response, request: &Request, limit: usize) -> Vec<u8> {
+    if request.answer_options() != AnswerOptions::default()
+        && request.edns().is_some_and(|edns| edns.options_len != 0)
+    {
+        return dress::fit_and_dress(response, request, limit);
+    }
+    fit_plainly(response, request, limit)
+}
+
+/// As [`fit_to`], without what the listener adds.
+#[inline]
+pub(super) fn fit_plainly(mut response: Response, request: &Request, limit: usize) -> Vec<u8> {
     patch_header(response.wire_mut(), request);
     let rcode_high = response.rcode_high();
     match (request.edns(), response.opt_at()) {

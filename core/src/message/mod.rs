@@ -25,6 +25,7 @@
 
 pub mod admit;
 mod compress;
+mod dress;
 pub mod edns;
 mod extensions;
 pub mod fit;
@@ -52,7 +53,7 @@ pub use name::{NameError, QName, Zone};
 pub use query::QueryBuilder;
 pub use rcode::Rcode;
 pub use reply::{Owner, Rdata, RdataWriter, ReplyBuilder};
-pub use request::{ListenerContext, QueryError, Request};
+pub use request::{AnswerOptions, ListenerContext, QueryError, Request};
 pub use response::Response;
 pub use transport::Transport;
 pub use wire::{

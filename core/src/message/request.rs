@@ -37,6 +37,17 @@ pub struct ListenerContext<'a> {
     pub received: Instant,
 }
 
+/// What a listener adds to its answers beyond what CoreDNS does, for clients that ask for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "listeners fill it in")]
+pub struct AnswerOptions {
+    /// Answers are padded to a multiple of so many bytes (RFC 8467, section 4.1); 0 leaves the option as the client sent it.
+    pub padding: u16,
+    /// The time between queries that is announced (RFC 7828), in units of 100 milliseconds; 0 leaves the option as the client
+    /// sent it.
+    pub keepalive: u16,
+}
+
 /// What keeps bytes from being a query; what could be read can be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
@@ -75,6 +86,7 @@ pub struct Request {
     received: Instant,
     server: Arc<str>,
     zone: Arc<Zone>,
+    answer_options: AnswerOptions,
     /// Buffer for the next answer.
     spare: Vec<u8>,
     /// The question as the client sent it, once a plugin has changed it.
@@ -102,11 +114,25 @@ impl Request {
             received: Instant::now(),
             server: Arc::from(""),
             zone: Arc::new(Zone::root()),
+            answer_options: AnswerOptions::default(),
             spare: Vec::new(),
             original: None,
             message: None,
             extensions: Extensions::new(),
         }
+    }
+
+    /// What the listener adds to the answer; it stays until it is set again.
+    #[inline]
+    pub fn set_answer_options(&mut self, options: AnswerOptions) {
+        self.answer_options = options;
+    }
+
+    /// What the listener adds to the answer.
+    #[inline]
+    #[must_use]
+    pub fn answer_options(&self) -> AnswerOptions {
+        self.answer_options
     }
 
     /// Makes a request of a message that came over UDP from 192.0.2.53, for tests.

@@ -35,6 +35,8 @@ pub struct BlockSettings {
     pub proxy: Option<Arc<dyn ProxyHeader>>,
     /// What encrypted listeners show (`tls`).
     pub tls: Option<Arc<TlsIdentity>>,
+    /// Answers over encrypted connections are padded to a multiple of so many bytes, for clients that pad (`tls`).
+    pub padding: Option<u16>,
     /// Bounds of each kind of listener (`https`, `https3`, `quic`, `grpc_server`); of several blocks on a listener the
     /// first one's count.
     pub bounds: SchemeBounds,
@@ -134,6 +136,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// Queries on one connection before it is closed; without limit by default, and so with `usize::MAX`.
     pub max_queries: Option<usize>,
+    /// Clients that ask are told the time between two queries (RFC 7828).
+    pub keepalive: bool,
 }
 
 /// A condition on queries that several blocks of one zone are told apart by.

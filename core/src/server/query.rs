@@ -95,6 +95,7 @@ fn caught(counters: &Counters) -> Box<Request> {
 
 fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc<Counters>) -> Polled {
     let mut request = take_request();
+    request.set_answer_options(table.answer_options(arrival.transport));
     let listener = ListenerContext {
         transport: arrival.transport,
         peer: arrival.peer,

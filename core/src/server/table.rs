@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::message::{Request, Zone};
+use crate::message::{AnswerOptions, Request, Transport, Zone};
 use crate::net::tls::ListenerTls;
 use crate::plugin::{Bounds, Chain, ProxyHeader, ServerObserver, Services, Timeouts, ViewFilter};
 
 use super::generation::Generation;
+use super::tcp;
 
 /// Type code of DS records (RFC 4034, section 5), which stand at the parent's side of a zone cut.
 const DS: u16 = 43;
@@ -54,6 +55,7 @@ pub struct Table {
     proxy: Option<Arc<dyn ProxyHeader>>,
     tls: Option<Arc<ListenerTls>>,
     bounds: Bounds,
+    answer_options: AnswerOptions,
     /// Held until the last query of this table is answered.
     _generation: Arc<Generation>,
 }
@@ -83,6 +85,8 @@ pub(crate) struct TableParts {
     pub(crate) proxy: Option<Arc<dyn ProxyHeader>>,
     pub(crate) tls: Option<Arc<ListenerTls>>,
     pub(crate) bounds: Bounds,
+    /// Encrypted answers are padded to a multiple of so many bytes.
+    pub(crate) padding: Option<u16>,
     pub(crate) generation: Arc<Generation>,
 }
 
@@ -98,6 +102,12 @@ impl Table {
             .map(|site| site.zone.label_count())
             .max()
             .unwrap_or(0);
+        let has_tls = parts.tls.is_some();
+        let idle = parts.timeouts.idle.unwrap_or(tcp::IDLE_TIMEOUT).as_millis() / 100;
+        let announced = match parts.timeouts.keepalive {
+            true => u16::try_from(idle).unwrap_or(u16::MAX),
+            false => 0,
+        };
         Self {
             sites: parts.sites,
             zones,
@@ -109,6 +119,11 @@ impl Table {
             proxy: parts.proxy,
             tls: parts.tls,
             bounds: parts.bounds,
+            answer_options: AnswerOptions {
+                // In the clear there is nothing to hide.
+                padding: parts.padding.filter(|_| has_tls).unwrap_or(0),
+                keepalive: announced,
+            },
             _generation: parts.generation,
         }
     }
@@ -153,6 +168,25 @@ impl Table {
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<ListenerTls>> {
         self.tls.as_ref()
+    }
+
+    /// What is added to answers over this transport, for clients that ask for it.
+    #[inline]
+    #[must_use]
+    pub fn answer_options(&self, transport: Transport) -> AnswerOptions {
+        match transport {
+            Transport::Udp => AnswerOptions::default(),
+            Transport::Tcp => AnswerOptions {
+                padding: 0,
+                ..self.answer_options
+            },
+            Transport::Tls => self.answer_options,
+            // These have idle times of their own.
+            Transport::Https | Transport::Https3 | Transport::Quic | Transport::Grpc => AnswerOptions {
+                keepalive: 0,
+                ..self.answer_options
+            },
+        }
     }
 
     /// The bounds on connections and streams.
@@ -262,6 +296,7 @@ mod tests {
             proxy: None,
             tls: None,
             bounds: Bounds::default(),
+            padding: None,
             generation: Generation::new().0,
         })
     }

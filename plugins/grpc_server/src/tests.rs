@@ -67,7 +67,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "grpc_server {\n max_stream 1\n}",
-            "Corefile:2:2: plugin/grpc_server: unknown property `max_stream`",
+            "Corefile:2:2: plugin/grpc_server: unknown option `max_stream`",
         ),
         (
             "grpc_server\ngrpc_server",

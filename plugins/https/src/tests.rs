@@ -53,7 +53,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "https {\n max_connection 1\n}",
-            "Corefile:2:2: plugin/https: unknown property `max_connection`",
+            "Corefile:2:2: plugin/https: unknown option `max_connection`",
         ),
         (
             "https\nhttps",

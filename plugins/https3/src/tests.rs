@@ -61,7 +61,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "https3 {\n max_stream 1\n}",
-            "Corefile:2:2: plugin/https3: unknown property `max_stream`",
+            "Corefile:2:2: plugin/https3: unknown option `max_stream`",
         ),
         (
             "https3\nhttps3",

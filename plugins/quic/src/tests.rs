@@ -53,7 +53,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "quic {\n max_stream 1\n}",
-            "Corefile:2:2: plugin/quic: unknown property `max_stream`",
+            "Corefile:2:2: plugin/quic: unknown option `max_stream`",
         ),
         (
             "quic\nquic",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use catena_core::corefile::{ConfigError, Directive, Token};
 use catena_core::plugin::Timeouts;
 
-const OPTIONS: &[&str] = &["read", "write", "idle", "maxtcpqueries"];
+const OPTIONS: &[&str] = &["read", "write", "idle", "maxtcpqueries", "edns_keepalive"];
 
 const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
@@ -24,6 +24,10 @@ pub(crate) fn parse(directives: &[Directive]) -> Result<Timeouts, ConfigError> {
                 "read" => timeouts.read = Some(time(option)?),
                 "write" => timeouts.write = Some(time(option)?),
                 "idle" => timeouts.idle = Some(time(option)?),
+                "edns_keepalive" => {
+                    option.no_args()?;
+                    timeouts.keepalive = true;
+                }
                 "maxtcpqueries" => timeouts.max_queries = max_queries(option)?,
                 _ => return Err(option.unknown_option(OPTIONS)),
             }
@@ -62,6 +66,23 @@ mod tests {
     use catena_core::plugin::testing::set_up;
 
     use super::*;
+
+    #[test]
+    fn the_idle_time_is_announced_where_that_is_wanted() {
+        for (text, want) in [
+            ("timeouts {\n idle 5s\n}", false),
+            ("timeouts {\n edns_keepalive\n}", true),
+        ] {
+            let block = set_up(&[crate::PLUGIN], text).unwrap();
+            assert_eq!(block.settings.timeouts.keepalive, want, "{text}");
+        }
+        let error = parse(&parse_directives("timeouts {\n edns_keepalive 5s\n}").unwrap()).unwrap_err();
+        assert!(
+            error.headline().contains("wrong argument count"),
+            "{}",
+            error.headline()
+        );
+    }
 
     #[test]
     fn times_and_limits_that_can_be_given() {
@@ -112,6 +133,7 @@ mod tests {
                 write,
                 idle,
                 max_queries,
+                keepalive: false,
             };
             assert_eq!(
                 set_up(&[crate::PLUGIN], text).unwrap().settings.timeouts,
@@ -123,7 +145,7 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_and_where() {
-        let empty = "timeouts block with no timeouts specified, expected one or more of read, write, idle, maxtcpqueries";
+        let empty = "timeouts block with no timeouts specified, expected one or more of read, write, idle, maxtcpqueries, edns_keepalive";
         let range = "expected a duration from 1s to 24h";
         let limit = "expected a number above 0, or -1 for no limit";
         for (text, want) in [
@@ -148,7 +170,7 @@ mod tests {
             ("timeouts {\n maxtcpqueries snake\n}", format!("Corefile:2:16: maxtcpqueries is `snake`, {limit}")),
             (
                 "timeouts {\n read 10s\n dial 30s\n}",
-                "Corefile:3:2: unknown option `dial` (one of: read, write, idle, maxtcpqueries)".to_owned(),
+                "Corefile:3:2: unknown option `dial` (one of: read, write, idle, maxtcpqueries, edns_keepalive)".to_owned(),
             ),
             (
                 "timeouts 5s",

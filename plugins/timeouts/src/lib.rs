@@ -6,6 +6,7 @@
 //!     write DURATION
 //!     idle DURATION
 //!     maxtcpqueries MAXIMUM
+//!     edns_keepalive
 //! }
 //! ```
 

@@ -9,7 +9,10 @@ use catena_core::plugin::once;
 use catena_tls::{CertificateFiles, ClientAuth, FileError, FileKeyLog};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-const OPTIONS: [&str; 2] = ["client_auth", "keylog"];
+const OPTIONS: [&str; 3] = ["client_auth", "keylog", "padding"];
+
+/// The size that RFC 8467, section 4.1 recommends for answers.
+const PADDING: u16 = 468;
 
 /// Options of certificates that are fetched by ACME.
 const ACME_OPTIONS: [&str; 6] = ["acme", "email", "ca", "storage", "ca_root", "resolver"];
@@ -21,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) verifies_clients: bool,
     pub(crate) clients: ClientPolicy,
     pub(crate) key_log: Option<PathBuf>,
+    /// Answers are padded to a multiple of so many bytes.
+    pub(crate) padding: Option<u16>,
     pub(crate) key_log_file: Arc<FileKeyLog>,
 }
 
@@ -39,6 +44,7 @@ pub(crate) fn parse(directives: &[Directive], root: &Path) -> Result<(Config, Ce
     let files = directive.args_between(2..=3, "CERT KEY [CA]")?;
     let mut auth = None;
     let mut key_log = None;
+    let mut padding = None;
     for option in directive.options() {
         option.no_block()?;
         match option.name() {
@@ -48,6 +54,7 @@ pub(crate) fn parse(directives: &[Directive], root: &Path) -> Result<(Config, Ce
                 let word = word.one_of(&ClientAuth::WORDS)?;
                 auth = ClientAuth::from_word(word);
             }
+            "padding" => padding = Some(block(option)?),
             "keylog" => key_log = Some(option.one_arg("FILE")?.path(root)?),
             _ => return Err(option.unknown_option(&OPTIONS)),
         }
@@ -75,9 +82,19 @@ pub(crate) fn parse(directives: &[Directive], root: &Path) -> Result<(Config, Ce
         verifies_clients: matches!(auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify),
         clients: auth.policy(ca.as_deref()).map_err(blame)?,
         key_log,
+        padding,
         key_log_file: Arc::default(),
     };
     Ok((config, certified))
+}
+
+/// The size of blocks that answers are padded to.
+fn block(option: &Directive) -> Result<u16, ConfigError> {
+    let Some(word) = option.optional_arg("[BYTES]")? else {
+        return Ok(PADDING);
+    };
+    // The range lies within 16 bits.
+    Ok(word.count(2..=4096)? as u16)
 }
 
 #[cfg(test)]

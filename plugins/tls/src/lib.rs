@@ -4,6 +4,7 @@
 //! tls CERT KEY [CA] {
 //!     client_auth nocert|request|require|verify_if_given|require_and_verify
 //!     keylog FILE
+//!     padding [BYTES]
 //! }
 //! ```
 
@@ -27,6 +28,7 @@ pub static PLUGIN: Definition = Definition::new("tls", setup);
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     let (config, certified) = config::parse(setup.directives(), setup.root())?;
+    setup.settings().padding = config.padding;
     let life = match setup.previous::<Life>() {
         // The same one, so that clients can go on with their sessions after a reload.
         Some(before) if before.is_for(&config) => {

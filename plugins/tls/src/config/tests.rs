@@ -88,7 +88,7 @@ fn says_what_is_wrong_and_where() {
         ),
         (
             "tls one.pem one.key {\n client_aut nocert\n}",
-            "Corefile:2:2: plugin/tls: unknown property `client_aut`",
+            "Corefile:2:2: plugin/tls: unknown option `client_aut`",
         ),
         (
             "tls one.pem one.key {\n keylog\n}",
