@@ -131,6 +131,14 @@ fn answer(exchange: &Exchange, wire: Vec<u8>) -> Response<Bytes> {
     response
 }
 
+/// The response as this method gets it: HEAD gets the head alone (RFC 9110, section 9.3.2).
+pub(super) fn for_method(method: &Method, mut response: Response<Bytes>) -> Response<Bytes> {
+    if method == Method::HEAD {
+        *response.body_mut() = Bytes::new();
+    }
+    response
+}
+
 /// The response to a request that is none.
 pub(super) fn invalid(exchange: &Exchange) -> Response<Bytes> {
     error(exchange, StatusCode::BAD_REQUEST, "invalid request\n")

@@ -93,6 +93,7 @@ async fn answer2(
         Asked::NotFound => doh::not_found(&exchange),
         Asked::Invalid => doh::invalid(&exchange),
     };
+    let response = doh::for_method(&head.method, response);
     http2::send(respond, response, times.write).await;
 }
 

@@ -75,6 +75,7 @@ async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
         Asked::NotFound => doh::not_found(exchange),
         Asked::Invalid => doh::invalid(exchange),
     };
+    let response = doh::for_method(request.method(), response);
     let patience = exchange.table().timeouts().write.unwrap_or(WRITE_TIMEOUT);
     // A client that does not take it loses its stream.
     let _ = timeout(patience, send(stream, response)).await;
@@ -83,7 +84,9 @@ async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
 async fn send(mut stream: Stream, response: Response<Bytes>) -> Result<(), h3::error::StreamError> {
     let (head, body) = response.into_parts();
     stream.send_response(Response::from_parts(head, ())).await?;
-    stream.send_data(body).await?;
+    if !body.is_empty() {
+        stream.send_data(body).await?;
+    }
     stream.finish().await
 }
 

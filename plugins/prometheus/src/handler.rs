@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use catena_core::corefile::Key;
 use catena_core::message::{Rcode, Request, Response, Zone};
 use catena_core::plugin::{MessageSource, Next, Outcome, Plugin, PluginError, TransferStream};
 
@@ -19,6 +20,8 @@ const DS: u16 = 43;
 pub(crate) struct Prometheus {
     /// The block's zones, the longest names first.
     zones: Vec<Arc<Zone>>,
+    /// Some port or transport has not all of the zones, so that dispatch may find a shorter one there.
+    is_uneven: bool,
     families: Arc<Families>,
     sites: Sites,
     /// Known once all plugins of the block are set up.
@@ -26,10 +29,25 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    pub(crate) fn new(mut zones: Vec<Zone>, families: Arc<Families>) -> Self {
+    pub(crate) fn new(keys: &[Key], families: Arc<Families>) -> Self {
+        let mut zones: Vec<Zone> = Vec::new();
+        for key in keys {
+            if !zones.contains(&key.zone) {
+                zones.push(key.zone.clone());
+            }
+        }
+        let lacks = |listener: &Key, zone: &Zone| {
+            !keys
+                .iter()
+                .any(|key| key.zone == *zone && (key.scheme, key.port) == (listener.scheme, listener.port))
+        };
+        let is_uneven = keys
+            .iter()
+            .any(|listener| zones.iter().any(|zone| lacks(listener, zone)));
         zones.sort_by_key(|zone| std::cmp::Reverse(zone.label_count()));
         Self {
             zones: zones.into_iter().map(Arc::new).collect(),
+            is_uneven,
             families,
             sites: Sites::default(),
             view: OnceLock::new(),
@@ -57,9 +75,10 @@ impl Prometheus {
         self.sites.with(request, zone, make, work)
     }
 
-    /// The longest of the block's zones that holds the name, which is the one that dispatch found but for DS.
+    /// The longest of the block's zones that holds the name, whatever its port and transport. Mostly it is the one that
+    /// dispatch found.
     fn zone_of<'a>(&'a self, request: &'a Request) -> &'a Arc<Zone> {
-        if request.qtype_code() != DS || self.zones.len() < 2 {
+        if self.zones.len() < 2 || (request.qtype_code() != DS && !self.is_uneven) {
             return request.zone();
         }
         let holds = |zone: &&Arc<Zone>| request.qname().is_within(zone);

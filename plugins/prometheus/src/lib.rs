@@ -41,7 +41,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     let dropped = setup.shared::<Dropped>();
     dropped.set_families(&families);
     setup.services().offer::<dyn ServerObserver>(dropped);
-    let prometheus = Arc::new(Prometheus::new(setup.block().zones.clone(), families));
+    let prometheus = Arc::new(Prometheus::new(&setup.block().keys, families));
     let exporter = Exporter::new(
         config,
         registry,
