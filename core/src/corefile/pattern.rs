@@ -102,11 +102,13 @@ impl<'a> Translation<'a> {
 
     /// Writes one character that stands for itself.
     fn literal(&mut self, letter: char) {
-        if letter.is_ascii_alphanumeric() {
-            self.out.push(letter);
-        } else {
-            // Writing to a text does not fail.
-            let _ = write!(self.out, r"\x{{{:X}}}", u32::from(letter));
+        match letter {
+            '\0'..='\x1f' | '\x7f'.. => {
+                // Writing to a text does not fail.
+                let _ = write!(self.out, r"\x{{{:X}}}", u32::from(letter));
+            }
+            _ if means_something(letter) => self.out.extend(['\\', letter]),
+            _ => self.out.push(letter),
         }
     }
 
@@ -378,6 +380,11 @@ impl<'a> Translation<'a> {
         self.rest = rest;
         Ok(true)
     }
+}
+
+/// Whether a character means something to the crate `regex`, outside of classes or within.
+fn means_something(letter: char) -> bool {
+    r"\.+*?()|[]{}^$#&-~".contains(letter)
 }
 
 /// Reads `{n}`, `{n,}` or `{n,m}`: its length and the counts. Anything else is text.

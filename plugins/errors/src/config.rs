@@ -28,6 +28,8 @@ pub(crate) struct Rule {
     pub(crate) period: Duration,
     /// What their messages have in common.
     pub(crate) pattern: Regex,
+    /// The pattern as it is written, by which it is reported.
+    pub(crate) text: Box<str>,
     /// The level of what is logged of them.
     pub(crate) level: Level,
     /// Whether the first one of each period is logged at once.
@@ -75,6 +77,7 @@ fn rule(option: &Directive) -> Result<Rule, ConfigError> {
     Ok(Rule {
         period: period.duration()?,
         pattern: pattern.regex()?,
+        text: pattern.as_str().into(),
         level,
         show_first,
     })
@@ -120,28 +123,21 @@ mod tests {
         }
         let config = parse_text(
             "errors {\n stacktrace\n consolidate 5m \".* timeout$\" warning\n consolidate 0 ^Failed info show_first\n\
-             \x20consolidate 1h30m x show_first\n}",
+             \x20consolidate 1h30m a-x show_first\n}",
         )
         .unwrap();
         assert!(config.stacktrace);
         let rules: Vec<_> = config
             .rules
             .iter()
-            .map(|rule| {
-                (
-                    rule.period.as_secs(),
-                    rule.pattern.as_str(),
-                    rule.level,
-                    rule.show_first,
-                )
-            })
+            .map(|rule| (rule.period.as_secs(), &*rule.text, rule.level, rule.show_first))
             .collect();
         assert_eq!(
             rules,
             [
                 (300, ".* timeout$", Level::Warning, false),
                 (0, "^Failed", Level::Info, true),
-                (5400, "x", Level::Error, true),
+                (5400, "a-x", Level::Error, true),
             ]
         );
     }

@@ -108,7 +108,7 @@ impl Reports {
         };
         // With `show_first` a lone error has been logged.
         if count > 1 || !rule.show_first {
-            let (pattern, period) = (&rule.pattern, GoDuration(rule.period));
+            let (pattern, period) = (&rule.text, GoDuration(rule.period));
             rule.level.log(
                 &self.log,
                 format_args!("{count} errors like '{pattern}' occurred in last {period}"),
