@@ -192,6 +192,13 @@ mod tests {
                 None,
                 "case {case}"
             );
+            let all: Vec<String> = surroundings
+                .all_metadata(&request())
+                .into_iter()
+                .map(|(label, value)| format!("{label}={value}"))
+                .collect();
+            let given = ["office/floor=2", "office/floor=3"];
+            assert_eq!(all, if want.is_some() { &given[..] } else { &[] }, "case {case}");
         }
     }
 }

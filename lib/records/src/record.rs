@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use catena_core::message::Response;
 use catena_core::message::name::{MAX_NAME_LEN, parse_presentation};
 
 use crate::fields::{Field, Fields};
@@ -157,7 +158,7 @@ fn rdata(record_type: u16, fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordErr
         .is_some_and(|field| !field.quoted && *field.bytes == *b"\\#")
     {
         fields.next();
-        return generic(fields);
+        return generic(record_type, fields);
     }
     let mut out = Vec::new();
     match record_type {
@@ -271,8 +272,8 @@ fn soa(fields: &mut Fields<'_>, out: &mut Vec<u8>) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// `\# LENGTH HEX...` (RFC 3597, section 5).
-fn generic(fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordError> {
+/// `\# LENGTH HEX...` (RFC 3597, section 5); the data of a type that has a form must have it.
+fn generic(record_type: u16, fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordError> {
     let len = fields.parse::<u16>("length")?;
     let mut out = Vec::new();
     if len > 0 || fields.peek().is_some() {
@@ -281,7 +282,21 @@ fn generic(fields: &mut Fields<'_>) -> Result<Vec<u8>, RecordError> {
     if out.len() != usize::from(len) {
         return Err(RecordError::Form("the data is not as long as it says"));
     }
+    if !is_sound(record_type, &out) {
+        return Err(RecordError::Form("the data is not that of its type"));
+    }
     Ok(out)
+}
+
+/// Whether the data can stand in a message.
+fn is_sound(record_type: u16, rdata: &[u8]) -> bool {
+    // A response with one record in its answer section, whose owner is the root and whose class is IN.
+    let mut wire = vec![0, 0, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    wire.extend(record_type.to_be_bytes());
+    wire.extend([0, 1, 0, 0, 0, 0]);
+    wire.extend((rdata.len() as u16).to_be_bytes());
+    wire.extend(rdata);
+    Response::from_wire(wire).is_ok()
 }
 
 impl Fields<'_> {
