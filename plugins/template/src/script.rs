@@ -6,6 +6,8 @@
 
 mod adapt;
 mod functions;
+#[cfg(test)]
+mod limits;
 mod objects;
 mod parts;
 mod print;
@@ -53,10 +55,12 @@ pub(crate) struct ScriptError(String);
 
 /// Why a template gave no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("template: {name}: executing {label:?}: {cause}")]
+#[error("template: {name}{place}: executing {name:?} at <{command}>: {cause}")]
 pub(crate) struct Failure {
     name: &'static str,
-    label: String,
+    /// `:LINE:COLUMN`, or nothing where only the whole template is known.
+    place: String,
+    command: String,
     cause: String,
 }
 
@@ -70,7 +74,7 @@ impl Script {
         structure::check(source).map_err(ScriptError)?;
         let label = print::list(&tree, source);
         let parts = if defines.is_empty() {
-            parts::of(&tree)
+            parts::of(&tree, source)
         } else {
             None
         };
@@ -108,17 +112,24 @@ impl Script {
     /// Writes what the template gives for a query to `out`, which is emptied first.
     pub(crate) fn render(&self, facts: &Facts<'_>, out: &mut String) -> Result<(), Failure> {
         out.clear();
-        let result = match &self.body {
-            Body::Parts(parts) => parts.iter().try_for_each(|part| part.write(facts, out)),
+        match &self.body {
+            Body::Parts(parts) => parts.iter().try_for_each(|part| {
+                part.write(facts, out).map_err(|(place, cause)| Failure {
+                    name: self.name,
+                    place: format!(":{}:{}", place.line, place.column),
+                    command: place.command.to_string(),
+                    cause,
+                })
+            }),
             Body::Full(template) => template
                 .execute_template_fmt(&mut Bounded(out), self.name, facts.object())
-                .map_err(|error| error.to_string()),
-        };
-        result.map_err(|cause| Failure {
-            name: self.name,
-            label: self.label.clone(),
-            cause,
-        })
+                .map_err(|error| Failure {
+                    name: self.name,
+                    place: String::new(),
+                    command: self.label.clone(),
+                    cause: error.to_string(),
+                }),
+        }
     }
 }
 

@@ -165,7 +165,7 @@ template IN NS example.org {
             "coredns_template_template_failures_total",
             "answer",
             "{{.Name}} 60 IN TXT {{index .Match 4}}",
-            "template: answer: executing \"{{.Name}} 60 IN TXT {{index .Match 4}}\": error calling index: index out of range: 4",
+            "template: answer:1:25: executing \"answer\" at <index .Match 4>: error calling index: index out of range: 4",
         ),
         (
             "a.example.org. MX",
@@ -179,7 +179,7 @@ template IN NS example.org {
             "coredns_template_template_failures_total",
             "additional",
             "{{.Nope}}",
-            "can't evaluate field Nope in type *template.templateData",
+            "template: additional: executing \"additional\" at <{{.Nope}}>: execution error: can't evaluate field Nope in type",
         ),
     ] {
         let error = handler.outcome(query).expect_err(query);

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 use gotmpl::parse::{CommandNode, Expr, ListNode, Node, Number, SmolStr};
 
 use super::functions::parse_uint;
+use super::print;
 use crate::facts::Facts;
 
 /// What Go prints for a key that a map does not have.
@@ -26,7 +27,7 @@ pub(super) enum Part {
     /// `{{ index .Group "x" }}`, which is empty where there is none.
     GroupOrEmpty(Box<str>),
     /// `{{ index .Match 1 }}`
-    Match(usize),
+    Match(usize, Place),
     /// `{{ .Meta "x" }}`
     Meta(Box<str>),
     /// `{{ parseInt .Group.x 16 8 }}`
@@ -34,26 +35,47 @@ pub(super) enum Part {
         group: Box<str>,
         base: i64,
         bits: i64,
+        place: Place,
     },
 }
 
-/// Takes a template apart, if it has none but these pieces.
-pub(super) fn of(tree: &ListNode) -> Option<Vec<Part>> {
-    tree.nodes.iter().map(part).collect()
+/// Where a command stands, as Go's errors say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) line: usize,
+    /// Bytes before it on its line.
+    pub(super) column: usize,
+    pub(super) command: Box<str>,
 }
 
-fn part(node: &Node) -> Option<Part> {
+impl Place {
+    fn of(command: &CommandNode, source: &str) -> Self {
+        let before = source.get(..command.pos.offset).unwrap_or_default();
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before.len() - before.rfind('\n').map_or(0, |at| at + 1),
+            command: print::command(command, source).into(),
+        }
+    }
+}
+
+/// Takes a template apart, if it has none but these pieces.
+pub(super) fn of(tree: &ListNode, source: &str) -> Option<Vec<Part>> {
+    tree.nodes.iter().map(|node| part(node, source)).collect()
+}
+
+fn part(node: &Node, source: &str) -> Option<Part> {
     match node {
         Node::Text(text) => Some(Part::Text((*text.text).into())),
         Node::Action(action) if action.pipe.decl.is_empty() => match action.pipe.commands.as_slice() {
-            [command] => action_part(command),
+            [command] => action_part(command, source),
             _ => None,
         },
         _ => None,
     }
 }
 
-fn action_part(command: &CommandNode) -> Option<Part> {
+fn action_part(command: &CommandNode, source: &str) -> Option<Part> {
     match command.args.as_slice() {
         [Expr::Field(_, path)] => field_part(path),
         [Expr::Field(_, path), Expr::String(_, label)] if is(path, &["Meta"]) => {
@@ -63,7 +85,10 @@ fn action_part(command: &CommandNode) -> Option<Part> {
             Expr::Identifier(_, name),
             Expr::Field(_, path),
             Expr::Number(_, Number::Int(place)),
-        ] if name == "index" && is(path, &["Match"]) => Some(Part::Match(usize::try_from(*place).ok()?)),
+        ] if name == "index" && is(path, &["Match"]) => {
+            let group = usize::try_from(*place).ok()?;
+            Some(Part::Match(group, Place::of(command, source)))
+        }
         [
             Expr::Identifier(_, name),
             Expr::Field(_, path),
@@ -79,6 +104,7 @@ fn action_part(command: &CommandNode) -> Option<Part> {
                 group: group.as_str().into(),
                 base: *base,
                 bits: *bits,
+                place: Place::of(command, source),
             }),
             _ => None,
         },
@@ -109,12 +135,12 @@ impl Part {
     pub(super) fn needs_groups(&self) -> bool {
         matches!(
             self,
-            Self::Group(_) | Self::GroupOrEmpty(_) | Self::Match(_) | Self::ParseInt { .. }
+            Self::Group(_) | Self::GroupOrEmpty(_) | Self::Match(..) | Self::ParseInt { .. }
         )
     }
 
-    /// Writes the piece. Errors say what Go says.
-    pub(super) fn write(&self, facts: &Facts<'_>, out: &mut String) -> Result<(), String> {
+    /// Writes the piece. An error is what Go says, and where.
+    pub(super) fn write(&self, facts: &Facts<'_>, out: &mut String) -> Result<(), (&Place, String)> {
         match self {
             Self::Text(text) => out.push_str(text),
             Self::Class => out.push_str(facts.class),
@@ -126,18 +152,21 @@ impl Part {
             Self::Remote => show(out, facts.request.peer().ip()),
             Self::Group(name) => out.push_str(facts.group(name).unwrap_or(NO_VALUE)),
             Self::GroupOrEmpty(name) => out.push_str(facts.group(name).unwrap_or_default()),
-            Self::Match(place) => {
-                let group = facts.groups.get(*place);
-                out.push_str(
-                    group.ok_or_else(|| format!("error calling index: index out of range: {place}"))?,
-                );
+            Self::Match(group, place) => {
+                let cause = || (place, format!("error calling index: index out of range: {group}"));
+                out.push_str(facts.groups.get(*group).ok_or_else(cause)?);
             }
             Self::Meta(label) => out.push_str(&facts.metadata(label)),
-            Self::ParseInt { group, base, bits } => {
-                let digits = facts.group(group).ok_or("invalid value; expected string")?;
-                let number = parse_uint(digits, *base, *bits)
-                    .map_err(|cause| format!("error calling parseInt: {cause}"))?;
-                show(out, number);
+            Self::ParseInt {
+                group,
+                base,
+                bits,
+                place,
+            } => {
+                let missing = || (place, "invalid value; expected string".to_owned());
+                let digits = facts.group(group).ok_or_else(missing)?;
+                let unreadable = |cause| (place, format!("error calling parseInt: {cause}"));
+                show(out, parse_uint(digits, *base, *bits).map_err(unreadable)?);
             }
         }
         Ok(())

@@ -14,6 +14,16 @@ pub(super) fn list(list: &ListNode, source: &str) -> String {
     printer.out
 }
 
+/// Prints one command.
+pub(super) fn command(command: &CommandNode, source: &str) -> String {
+    let mut printer = Printer {
+        out: String::new(),
+        source,
+    };
+    printer.command(command);
+    printer.out
+}
+
 struct Printer<'a> {
     out: String,
     source: &'a str,
