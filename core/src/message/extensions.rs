@@ -84,7 +84,8 @@ impl fmt::Debug for Extensions {
     }
 }
 
-/// The headers of the HTTP request that brought a query. A listener for DNS over HTTPS leaves them among the extensions.
+/// Headers of the HTTP request that brought a query: those by which clients say that they trace it. A listener for DNS over
+/// HTTPS leaves them among the extensions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpHeaders(Vec<(Box<str>, Box<str>)>);
 

@@ -11,7 +11,7 @@ use super::greet::Ends;
 use super::query::{self, Arrival, Done, Polled};
 use super::tcp;
 use crate::counters::Counters;
-use crate::message::{Rcode, Request, Transport, error_reply, fit};
+use crate::message::{HttpHeaders, Rcode, Request, Transport, error_reply, fit};
 use crate::plugin::TransferStream;
 
 /// What belongs to one connection and is the same for all its messages.
@@ -80,8 +80,8 @@ impl Exchange {
         }
     }
 
-    /// Passes a message to its block, and waits for what comes out.
-    pub(super) async fn ask(&self, bytes: &[u8]) -> Reply {
+    /// Passes a message to its block, with what the client says of tracing, and waits for what comes out.
+    pub(super) async fn ask(&self, bytes: &[u8], headers: Option<&HttpHeaders>) -> Reply {
         let polled = {
             let table = self.table();
             let Ends { peer, local } = *self.ends.lock();
@@ -91,6 +91,7 @@ impl Exchange {
                 peer,
                 local,
                 received: Instant::now(),
+                headers,
             };
             query::begin(&arrival, &table, &self.counters)
         };
@@ -116,8 +117,8 @@ impl Exchange {
 
     /// As [`Exchange::ask`], for transports whose requests have one message as their answer: a transfer that takes more
     /// is refused.
-    pub(super) async fn ask_for_one(&self, bytes: &[u8]) -> Reply {
-        let (mut request, mut stream) = match self.ask(bytes).await {
+    pub(super) async fn ask_for_one(&self, bytes: &[u8], headers: Option<&HttpHeaders>) -> Reply {
+        let (mut request, mut stream) = match self.ask(bytes, headers).await {
             Reply::Transfer(request, stream) => (request, stream),
             other => return other,
         };

@@ -138,7 +138,7 @@ impl UnaryService<Packet> for Query {
     fn call(&mut self, request: tonic::Request<Packet>) -> Self::Future {
         let exchange = Arc::clone(&self.0);
         Box::pin(async move {
-            match exchange.ask_for_one(&request.into_inner().0).await {
+            match exchange.ask_for_one(&request.into_inner().0, None).await {
                 Reply::Answer(wire) => Ok(Response::new(Packet(wire.into()))),
                 Reply::Fault => Err(Status::unknown("dns request rejected")),
                 Reply::Silence | Reply::Transfer(..) => Err(Status::aborted("no response")),

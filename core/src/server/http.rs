@@ -4,11 +4,13 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Method, Response, StatusCode, Uri};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::exchange::{Exchange, Reply};
-use crate::message::{HEADER_LEN, MAX_MESSAGE_LEN, Rcode, Records, Section};
+use crate::message::{HEADER_LEN, HttpHeaders, MAX_MESSAGE_LEN, Rcode, Records, Section};
 
 /// The one path that is served.
 const PATH: &str = "/dns-query";
@@ -104,17 +106,29 @@ fn unescaped(text: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
 }
 
 /// Asks the block, and makes the response. What it is counted as goes along.
-pub(super) async fn respond(exchange: &Exchange, message: &[u8]) -> Response<Bytes> {
+pub(super) async fn respond(exchange: &Exchange, headers: &HeaderMap, message: &[u8]) -> Response<Bytes> {
     if message.len() > MAX_MESSAGE_LEN {
         return invalid(exchange);
     }
-    match exchange.ask_for_one(message).await {
+    match exchange.ask_for_one(message, traced(headers).as_ref()).await {
         Reply::Answer(wire) => answer(exchange, wire),
         Reply::Fault => invalid(exchange),
         Reply::Silence | Reply::Transfer(..) => {
             error(exchange, StatusCode::INTERNAL_SERVER_ERROR, "No response\n")
         }
     }
+}
+
+/// The headers by which a client says that it traces its query: those of the form B3, which Zipkin made. Others are not for
+/// plugins.
+fn traced(headers: &HeaderMap) -> Option<HttpHeaders> {
+    let is_b3 = |name: &HeaderName| name.as_str() == "b3" || name.as_str().starts_with("x-b3-");
+    let found = headers
+        .iter()
+        .filter(|(name, _)| is_b3(name))
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let found: HttpHeaders = found.collect();
+    (found != HttpHeaders::default()).then_some(found)
 }
 
 fn answer(exchange: &Exchange, wire: Vec<u8>) -> Response<Bytes> {
@@ -256,4 +270,29 @@ fn is_expired(times: &[u8], now: u32) -> bool {
         let (end, begin) = (u32::from_be_bytes(pair[0]), u32::from_be_bytes(pair[1]));
         (end.wrapping_sub(now) as i32) < 0 || (now.wrapping_sub(begin) as i32) < 0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_headers_of_tracing_are_for_plugins() {
+        let headers = |list: &[(&'static str, &'static str)]| -> HeaderMap {
+            let pair = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+            list.iter().map(pair).collect()
+        };
+        assert_eq!(traced(&headers(&[("accept", "*/*"), ("cookie", "secret")])), None);
+        let found = traced(&headers(&[
+            ("cookie", "secret"),
+            ("b3", "0"),
+            ("x-b3-spanid", "1"),
+        ]))
+        .unwrap();
+        assert_eq!(
+            (found.get("B3"), found.get("X-B3-SpanId")),
+            (Some("0"), Some("1"))
+        );
+        assert_eq!(found.get("cookie"), None);
+    }
 }

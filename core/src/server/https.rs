@@ -85,9 +85,9 @@ async fn answer2(
 ) {
     let (head, body) = request.into_parts();
     let response = match doh::read_head(&head.method, &head.uri) {
-        Asked::Message(message) => doh::respond(&exchange, &message).await,
+        Asked::Message(message) => doh::respond(&exchange, &head.headers, &message).await,
         Asked::InBody => match http2::read(body, MAX_MESSAGE_LEN, times.read).await {
-            Ok(message) => doh::respond(&exchange, &message).await,
+            Ok(message) => doh::respond(&exchange, &head.headers, &message).await,
             Err(error) => failed(&exchange, error),
         },
         Asked::NotFound => doh::not_found(&exchange),
@@ -141,11 +141,11 @@ where
 async fn answer1(exchange: &Exchange, times: Times, request: Request<Incoming>) -> Response<Bytes> {
     let (head, body) = request.into_parts();
     match doh::read_head(&head.method, &head.uri) {
-        Asked::Message(message) => doh::respond(exchange, &message).await,
+        Asked::Message(message) => doh::respond(exchange, &head.headers, &message).await,
         Asked::InBody => {
             let reading = Limited::new(body, MAX_MESSAGE_LEN).collect();
             match timeout(times.read, reading).await {
-                Ok(Ok(message)) => doh::respond(exchange, &message.to_bytes()).await,
+                Ok(Ok(message)) => doh::respond(exchange, &head.headers, &message.to_bytes()).await,
                 Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                     failed(exchange, BodyError::TooLong)
                 }

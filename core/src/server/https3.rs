@@ -60,9 +60,9 @@ pub(super) async fn serve(connection: Connection, exchange: Arc<Exchange>) {
 
 async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
     let response = match doh::read_head(request.method(), request.uri()) {
-        Asked::Message(message) => doh::respond(exchange, &message).await,
+        Asked::Message(message) => doh::respond(exchange, request.headers(), &message).await,
         Asked::InBody => match timeout(exchange.read_timeout(), read(&mut stream)).await {
-            Ok(Some(message)) => doh::respond(exchange, &message).await,
+            Ok(Some(message)) => doh::respond(exchange, request.headers(), &message).await,
             Ok(None) => {
                 exchange.counters.inc(Event::HttpTooLarge);
                 doh::invalid(exchange)

@@ -13,7 +13,8 @@ use super::endpoint::WorkerTable;
 use super::table::Found;
 use crate::counters::{Counters, Event};
 use crate::message::{
-    Admitted, ListenerContext, Policy, Rcode, Refusal, Request, Transport, admit, error_reply, fit,
+    Admitted, HttpHeaders, ListenerContext, Policy, Rcode, Refusal, Request, Transport, admit, error_reply,
+    fit,
 };
 use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
 
@@ -33,6 +34,8 @@ pub(super) struct Arrival<'a> {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) received: Instant,
+    /// What the request that brought it says of tracing, if it does.
+    pub(super) headers: Option<&'a HttpHeaders>,
 }
 
 /// How far a query has come after its first poll.
@@ -111,7 +114,11 @@ fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc
             other_classes: table.other_classes(),
         },
     ) {
-        Admitted::Query => {}
+        Admitted::Query => {
+            if let Some(headers) = arrival.headers {
+                request.extensions_mut().insert(headers.clone());
+            }
+        }
         Admitted::Answer { wire, reason } => {
             if matches!(reason, Refusal::Class | Refusal::NoQuestion) {
                 observe(table, &request, reason.rcode());

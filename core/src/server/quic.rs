@@ -331,7 +331,7 @@ async fn answer(
         }
     };
     exchange.set_peer(connection.remote_address());
-    match exchange.ask(&query).await {
+    match exchange.ask(&query, None).await {
         Reply::Answer(wire) => {
             if write(&exchange, &mut send, &wire).await {
                 exchange.responded(u64::from(NO_ERROR));

@@ -323,6 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             peer,
             local,
             received,
+            headers: None,
         };
         match query::begin(&arrival, table, &self.counters) {
             Polled::Answer(request, wire) | Polled::Refused(request, wire, _) => {

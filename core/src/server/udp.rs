@@ -115,6 +115,7 @@ impl UdpPort {
                 peer: client,
                 local: at(self.local, datagram.local),
                 received: now,
+                headers: None,
             };
             let from = datagram.local;
             match query::begin(&arrival, &self.table, &self.counters) {

@@ -2,7 +2,8 @@
 
 mod collector;
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -389,6 +390,38 @@ fn a_client_s_own_trace_is_gone_on_with() {
             (&json!("000000000000002f"), shared)
         );
     }
+}
+
+#[test]
+fn a_client_over_https_says_what_its_trace_is() {
+    let collector = Collector::start();
+    let server = TestServer::start(
+        plugins(),
+        &format!(
+            "https://.:@P1@ {{\n trace {} {{\n {SOON}\n }}\n {REST}\n}}",
+            collector.address
+        ),
+    );
+    let query = request(1, &[]).wire().to_vec();
+    let head = format!(
+        "POST /dns-query HTTP/1.1\r\nhost: a\r\nconnection: close\r\nX-B3-TraceId: 1f\r\nX-B3-SpanId: 2f\r\n\
+         content-type: application/dns-message\r\ncontent-length: {}\r\n\r\n",
+        query.len()
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port_of(1))).unwrap();
+    stream.write_all(&[head.as_bytes(), &query].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    let spans = collector.spans(4);
+    let query = named(&spans, "servedns");
+    assert_eq!(query["traceId"], "000000000000001f");
+    assert_eq!(query["parentId"], "000000000000002f");
+    assert_eq!(query["tags"]["coredns.io/proto"], "tcp");
 }
 
 #[test]
