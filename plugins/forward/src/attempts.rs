@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use catena_core::message::Request;
+use catena_core::plugin::{Hop, HopObserver};
 use catena_upstream::random;
 use catena_upstream::{Answer, Event, Exchange, ExchangeError, Group, Order, Protocol};
 
@@ -22,6 +23,7 @@ pub(crate) struct Attempts<'a> {
     config: &'a Config,
     group: &'a Group,
     metrics: &'a Metrics,
+    observer: Option<&'a dyn HopObserver>,
     order: Order,
     /// The place in the order that comes next, and how many before it in this round were down.
     place: usize,
@@ -33,13 +35,20 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(config: &'a Config, group: &'a Group, metrics: &'a Metrics, order: Order) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        group: &'a Group,
+        metrics: &'a Metrics,
+        observer: Option<&'a dyn HopObserver>,
+        order: Order,
+    ) -> Self {
         let default = ATTEMPTS_PER_UPSTREAM * group.len() as u64;
         let limit = config.max_attempts.unwrap_or(default);
         Self {
             config,
             group,
             metrics,
+            observer,
             order,
             place: 0,
             down: 0,
@@ -132,10 +141,14 @@ impl<'a> Attempts<'a> {
 
     /// Asks an upstream.
     pub(crate) fn send(&self, upstream: usize, request: &Request, protocol: Protocol) -> Sent<'a> {
+        let address = || self.group.address(upstream);
         Sent {
             upstream,
             protocol,
             exchange: self.group.exchange(upstream, request.wire(), protocol),
+            _hop: self
+                .observer
+                .and_then(|observer| observer.ask(request, address())),
         }
     }
 
@@ -164,6 +177,8 @@ pub(crate) struct Sent<'g> {
     pub(crate) upstream: usize,
     pub(crate) protocol: Protocol,
     pub(crate) exchange: Exchange<'g>,
+    /// Ends what an observer sees of it.
+    _hop: Option<Hop>,
 }
 
 fn poll_either(exchanges: &mut [Sent<'_>; 2], context: &mut Context<'_>) -> Poll<(usize, Event)> {

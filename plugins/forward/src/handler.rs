@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use catena_core::message::{QName, Rcode, Request, Response};
 use catena_core::plugin::{
-    Lifecycle, MetadataProvider, MetadataSink, Next, Outcome, Plugin, PluginError, StartContext, StartError,
-    Tap, TapEvent, TapKind,
+    HopObserver, Lifecycle, MetadataProvider, MetadataSink, Next, Outcome, Plugin, PluginError, StartContext,
+    StartError, Tap, TapEvent, TapKind,
 };
 use catena_metrics::Registry;
 use catena_upstream::{Answer, Event, ExchangeError, Group, Protocol, Target};
@@ -29,6 +29,7 @@ pub(crate) struct Forward {
     /// There from the start on, or once the host names among the targets have been looked up.
     upstreams: OnceLock<Upstreams>,
     taps: OnceLock<Vec<Arc<dyn Tap>>>,
+    observer: OnceLock<Arc<dyn HopObserver>>,
     concurrent: AtomicU64,
     /// Queries are labelled with the upstream that was asked: the block has `metadata`.
     labelled: bool,
@@ -69,6 +70,7 @@ impl Forward {
             workers,
             upstreams: OnceLock::new(),
             taps: OnceLock::new(),
+            observer: OnceLock::new(),
             concurrent: AtomicU64::new(0),
             labelled,
         };
@@ -290,13 +292,22 @@ impl Plugin for Forward {
             .policy
             .order(upstreams.group.len())
             .map_err(|error| failure(&error.into()))?;
-        let mut attempts = Attempts::new(&self.config, &upstreams.group, &upstreams.metrics, order);
+        let observer = self.observer.get().map(|observer| &**observer);
+        let mut attempts = Attempts::new(
+            &self.config,
+            &upstreams.group,
+            &upstreams.metrics,
+            observer,
+            order,
+        );
         let Some(mut upstream) = attempts.next_upstream() else {
             return Err(no_healthy());
         };
         let mut sent = attempts.send(upstream, request, self.protocol(request));
         let result = match sent.exchange.event().await {
             Event::Answer(answer) if self.stands(&answer.response, sent.protocol) => {
+                // For an observer, the asking ends here.
+                drop(sent);
                 Ok(self.take(upstreams, request, upstream, answer))
             }
             // The rest is rare, and apart so that it does not make the common case's future large.
@@ -325,6 +336,9 @@ impl Lifecycle for Forward {
     async fn start(&self, context: &StartContext) -> Result<(), StartError> {
         self.taps
             .get_or_init(|| context.services.all::<dyn Tap>().cloned().collect());
+        if let Some(observer) = context.services.first::<dyn HopObserver>() {
+            self.observer.get_or_init(|| Arc::clone(observer));
+        }
         if self.upstreams.get().is_none() {
             let Config {
                 targets,
