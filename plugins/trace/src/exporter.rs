@@ -81,6 +81,7 @@ impl Lifecycle for Exporter {
             service: self.service.clone(),
             backlog: Arc::clone(&self.backlog),
             metrics: Arc::clone(&self.metrics),
+            in_flight: 0,
             reported: None,
         };
         *self.task.lock() = Some(tokio::spawn(work.run(self.stop.subscribe())));
@@ -110,6 +111,8 @@ struct Work {
     service: Service,
     backlog: Arc<Backlog>,
     metrics: Arc<Metrics>,
+    /// Spans that are being sent.
+    in_flight: usize,
     /// When the operator was told last that something went wrong.
     reported: Option<Instant>,
 }
@@ -133,10 +136,18 @@ impl Work {
                 Woken::Batch => ticks.reset(),
                 Woken::Clock => {}
             }
-            reachable = self.send_all(TIMEOUT).await;
+            reachable = tokio::select! {
+                reachable = self.send_all(TIMEOUT) => reachable,
+                () = farewell(&mut stop) => return self.lose_all(),
+            };
         }
         self.send_all(FAREWELL).await;
-        let left = self.backlog.take(usize::MAX).len();
+        self.lose_all();
+    }
+
+    /// Counts what nobody will take any more.
+    fn lose_all(&mut self) {
+        let left = self.in_flight + self.backlog.take(usize::MAX).len();
         self.metrics.overflowed(left as u64);
     }
 
@@ -151,7 +162,10 @@ impl Work {
             if spans.is_empty() {
                 return true;
             }
-            if let Err(error) = self.send(&spans, patience).await {
+            self.in_flight = spans.len();
+            let sent = self.send(&spans, patience).await;
+            self.in_flight = 0;
+            if let Err(error) = sent {
                 self.metrics.failed();
                 self.report(format_args!("failed to send spans: {error}"));
                 self.backlog.put_back(spans);
@@ -216,4 +230,11 @@ impl Work {
             tracing::warn!(target: "plugin/trace", "{}: {what}", self.config.target);
         }
     }
+}
+
+/// Waits for a stop, and then for as long as a collector has to take what was being sent.
+async fn farewell(stop: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the plugin.
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::time::sleep(FAREWELL).await;
 }
