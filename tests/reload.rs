@@ -243,9 +243,12 @@ fn sixty_reloads_leave_no_memory_and_no_descriptor_behind() {
     reload_in_turn(&server, &mut kept, &corefiles, 15);
     let (descriptors, rss) = (settled_descriptors(&server), server.rss_kib());
     reload_in_turn(&server, &mut kept, &corefiles, 60);
-    let (after, rss_after) = (settled_descriptors(&server), server.rss_kib());
-    println!("descriptors {descriptors}, then {after}; memory {rss} KiB, then {rss_after} KiB");
-    assert_eq!(after, descriptors);
+    let rss_after = server.rss_kib();
+    println!("{descriptors} descriptors; memory {rss} KiB, then {rss_after} KiB");
+    // Old sockets are closed a moment behind the reload.
+    eventually("no more descriptors than before", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
     assert!(rss_after < rss + 4_096, "from {rss} KiB to {rss_after} KiB");
 }
 
@@ -259,9 +262,12 @@ fn sixty_reloads_that_move_a_port_leave_no_descriptor_behind_and_memory_for_a_fe
     reload_in_turn(&server, &mut kept, &corefiles, 15);
     let (descriptors, rss) = (settled_descriptors(&server), server.rss_kib());
     reload_in_turn(&server, &mut kept, &corefiles, 60);
-    let (after, rss_after) = (settled_descriptors(&server), server.rss_kib());
-    println!("descriptors {descriptors}, then {after}; memory {rss} KiB, then {rss_after} KiB");
-    assert_eq!(after, descriptors);
+    let rss_after = server.rss_kib();
+    println!("{descriptors} descriptors; memory {rss} KiB, then {rss_after} KiB");
+    // Old sockets are closed a moment behind the reload.
+    eventually("no more descriptors than before", || {
+        (server.descriptors() <= descriptors).then_some(())
+    });
     // A socket's buffers take 4 MiB of addresses; of sixty moves the allocator may keep those of a few.
     assert!(rss_after < rss + 24 * 1024, "from {rss} KiB to {rss_after} KiB");
 }

@@ -240,7 +240,7 @@ fn compression_pointers_that_loop_or_lead_nowhere_are_refused_at_once() {
     messages.push(with_question(&chain));
     let began = Instant::now();
     let answers = outcomes(&server, &messages);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     for ((case, _), answer) in names.iter().zip(&answers) {
         let answer = answer
             .as_ref()
@@ -320,23 +320,25 @@ fn sixty_five_thousand_bytes_of_edns_options_are_answered_in_linear_time_with_th
             more
         };
         assert_eq!(answer.wire().len() - plain, want, "case {case}");
-        // The fastest of some, so that a busy machine does not count.
-        let mut fastest = |count: usize| {
-            let times = (0..15).map(|_| {
-                let message = with_options(code, value, count);
-                let began = Instant::now();
-                ask(message);
-                began.elapsed()
-            });
-            times.min().unwrap_or_default()
+        // The fastest of some, and of more where others have the machine's time: only waiting makes one slower.
+        let mut time = |count: usize| {
+            let message = with_options(code, value, count);
+            let began = Instant::now();
+            ask(message);
+            began.elapsed()
         };
-        let (small, large) = (fastest(most / 8), fastest(most));
-        println!("{case}: {small:?} for {} options, {large:?} for {most}", most / 8);
+        let small = (0..15).map(|_| time(most / 8)).min().unwrap_or_default();
         // Eight times as many; were it quadratic, it would take sixty-four times as long.
-        assert!(
-            large < small * 24 + Duration::from_millis(2),
-            "case {case}: {small:?} and {large:?}"
-        );
+        let bound = small * 24 + Duration::from_millis(2);
+        let mut large = time(most);
+        for _ in 0..300 {
+            if large < bound {
+                break;
+            }
+            large = large.min(time(most));
+        }
+        println!("{case}: {small:?} for {} options, {large:?} for {most}", most / 8);
+        assert!(large < bound, "case {case}: {small:?} and {large:?}");
     }
 }
 
@@ -562,11 +564,7 @@ fn imports_in_a_circle_are_an_error_and_no_hang() {
         let ended = folder.run(&["check"]);
         assert_eq!(ended.status, 1, "case {case}: {ended:?}");
         assert!(ended.stderr.contains("import"), "case {case}: {}", ended.stderr);
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "case {case}: {:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < PATIENCE, "case {case}: {:?}", began.elapsed());
     }
 }
 
@@ -584,7 +582,7 @@ fn snippets_that_double_each_other_are_stopped_by_the_bound_on_words() {
     let ended = Folder::with(&corefile).run(&["check"]);
     assert_eq!(ended.status, 1);
     assert!(ended.stderr.contains("import"), "{}", ended.stderr);
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
 #[test]
@@ -655,11 +653,7 @@ fn unclosed_braces_quotes_and_other_wreckage_end_with_an_error_and_never_a_panic
             "case {case}: {} bytes of message",
             text.len()
         );
-        assert!(
-            began.elapsed() < Duration::from_secs(10),
-            "case {case}: {:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < PATIENCE, "case {case}: {:?}", began.elapsed());
         let ended = folder.run(&["fmt"]);
         assert!(
             (0..=1).contains(&ended.status),
@@ -784,7 +778,7 @@ fn a_query_that_a_plugin_holds_for_ever_is_given_up_after_the_time_of_cancel() {
     let answer = server.ask("example.org. A");
     assert_eq!(answer.rcode(), Rcode::SERVFAIL);
     assert!(
-        (Duration::from_millis(250)..Duration::from_secs(5)).contains(&began.elapsed()),
+        (Duration::from_millis(250)..PATIENCE).contains(&began.elapsed()),
         "{:?}",
         began.elapsed()
     );

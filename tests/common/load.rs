@@ -15,7 +15,11 @@ use catena::net::sockets;
 const CLIENTS: usize = 6;
 
 /// How long the last answers may take.
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(20);
+
+/// Queries of a socket that may be without an answer before the sender waits. A machine that stands still for a moment
+/// must not make a burst out of the steady load, which the kernel would have to drop.
+const WINDOW: usize = 40;
 
 /// A load that runs until it is finished.
 pub struct Load {
@@ -41,6 +45,7 @@ pub struct Tally {
 #[derive(Default)]
 struct Progress {
     sent: AtomicUsize,
+    answered: AtomicUsize,
     failed: AtomicUsize,
     done: AtomicBool,
 }
@@ -140,6 +145,9 @@ fn send(sockets: &mut [(Socket, Arc<Progress>)], mut query: Vec<u8>, rate: usize
         while sent < due {
             let (socket, progress) = &mut sockets[sent % (2 * CLIENTS)];
             let id = progress.sent.load(Ordering::Relaxed);
+            if id - progress.answered.load(Ordering::Relaxed) >= WINDOW {
+                break;
+            }
             query[..2].copy_from_slice(&(id as u16).to_be_bytes());
             progress.sent.store(id + 1, Ordering::Release);
             if socket.write(&query).is_err() {
@@ -171,6 +179,7 @@ fn receive(mut socket: Socket, progress: &Progress) -> Tally {
                 messages
                     .iter()
                     .for_each(|message| tally.count(message, &mut seen));
+                progress.answered.store(tally.answered, Ordering::Relaxed);
                 last = Instant::now();
             }
             Err(error) if is_timeout(&error) => {}
