@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,6 +22,12 @@ const MAX_HEADER: usize = 4096;
 /// Answers that TLS may hold for a client that does not read, in bytes.
 const TLS_BUFFER: usize = 16 << 10;
 
+/// Bytes that gather before they are written in any case.
+const MAX_GATHERED: usize = 16 << 10;
+
+/// A buffer that grew beyond this is not kept: most connections wait most of the time.
+const KEPT_CAPACITY: usize = 1024;
+
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
@@ -35,6 +41,9 @@ pub(super) struct Greeted {
     /// Bytes that were read with a proxy's header and come behind it.
     ahead: Vec<u8>,
     used: usize,
+    /// Bytes that wait to be flushed, from `written` on.
+    gathered: Vec<u8>,
+    written: usize,
 }
 
 /// Reads what a proxy has put before the client's bytes, if there may be something.
@@ -73,7 +82,14 @@ pub(super) async fn greet(
             }
         }
     }
-    Ok((Greeted { stream, ahead, used }, ends))
+    let greeted = Greeted {
+        stream,
+        ahead,
+        used,
+        gathered: Vec::new(),
+        written: 0,
+    };
+    Ok((greeted, ends))
 }
 
 /// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
@@ -138,32 +154,46 @@ impl AsyncRead for Greeted {
     }
 }
 
+impl Greeted {
+    /// Writes what has gathered.
+    fn poll_gathered(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.gathered.len() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.gathered[self.written..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.written = 0;
+        self.gathered.clear();
+        if self.gathered.capacity() > KEPT_CAPACITY {
+            self.gathered = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What is written gathers until it is flushed, so that several TLS records take one call of the system.
 impl AsyncWrite for Greeted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        if self.gathered.len() >= MAX_GATHERED {
+            ready!(self.poll_gathered(context))?;
+        }
+        self.gathered.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.poll_gathered(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_gathered(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -21,6 +21,7 @@ use super::exchange::Exchange;
 use super::greet::Ends;
 use super::http::{self as doh, Asked};
 use super::http2::{self, BodyError, Limits};
+use super::records::Records;
 use super::tcp::{IDLE_TIMEOUT, WRITE_TIMEOUT};
 use crate::counters::{Counters, Event};
 use crate::message::{MAX_MESSAGE_LEN, Transport};
@@ -50,7 +51,7 @@ pub(super) async fn serve<S>(
             read: times.read,
             idle: times.idle,
         };
-        http2::serve(stream, limits, endpoint, |request, respond| {
+        http2::serve(Records::new(stream), limits, endpoint, |request, respond| {
             Box::pin(answer2(Arc::clone(&exchange), times, request, respond))
         })
         .await;
