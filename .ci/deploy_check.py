@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import kubernetes_validate
 import yaml
@@ -12,7 +13,7 @@ import yaml
 PROGRAM = sys.argv[1]
 # The oldest version that is still looked after, and the newest one that the schemas know.
 VERSIONS = ["1.29", "1.37"]
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 USER = 65532
 
 
@@ -145,6 +146,14 @@ def check_dockerfile():
     needed |= {member.split("/")[0] for member in workspace_members()}
     if not needed <= sent:
         fail(f".dockerignore keeps back {sorted(needed - sent)}")
+    with tempfile.TemporaryDirectory() as context:
+        for entry in sorted(sent):
+            there = pathlib.Path(context, entry)
+            there.parent.mkdir(exist_ok=True)
+            there.symlink_to(ROOT / entry)
+        read = run(["cargo", "metadata", "--locked", "--offline", "--no-deps", "--format-version=1"], cwd=context)
+    if read.returncode != 0:
+        fail(f"cargo cannot build what .dockerignore leaves: {read.stderr}")
     print("   the Dockerfile and .dockerignore are good")
 
 
