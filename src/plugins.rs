@@ -46,6 +46,7 @@ pub const PLUGINS: &[Definition] = &[
     catena_plugin_hosts::PLUGIN,
     catena_plugin_loop::PLUGIN,
     catena_plugin_forward::PLUGIN,
+    catena_plugin_grpc::PLUGIN,
     catena_plugin_erratic::PLUGIN,
     catena_plugin_whoami::PLUGIN,
     catena_plugin_on::PLUGIN,

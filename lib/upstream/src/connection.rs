@@ -201,7 +201,7 @@ impl Queries for OfWorker<'_> {
     fn fail(&mut self, failed: &mut Vec<(u16, Failure)>) {
         let mut local = self.local.lock();
         for (id, failure) in failed.drain(..) {
-            local.query_failed(self.place, id, failure, &mut self.woken);
+            local.query_failed(self.local, self.place, id, failure, &mut self.woken);
         }
         drop(local);
         wake(&mut self.woken);

@@ -192,7 +192,7 @@ impl ExchangeError {
     /// Why one query failed on a connection that goes on.
     pub(crate) fn failure(route: Route, failure: Failure) -> Self {
         let cause = match failure {
-            Failure::Fault(fault) => return Self::fault("read", route, fault),
+            Failure::Fault(fault) | Failure::Lost(fault) => return Self::fault("read", route, fault),
             Failure::Rpc { code, message } => return Self::Rpc(Box::new(RpcStatus { code, message })),
             Failure::Oversized => "the reply is longer than a DNS message can be".to_owned(),
             Failure::Status(status) => format!("HTTP status {status} in place of an answer"),
@@ -229,8 +229,13 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Fault(Fault),
+    /// The connection or the other side's will to answer on it is gone; another connection may do.
+    Lost(Fault),
     Oversized,
-    Rpc { code: u32, message: String },
+    Rpc {
+        code: u32,
+        message: String,
+    },
     Status(u16),
     Unreadable,
 }

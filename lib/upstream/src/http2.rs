@@ -188,8 +188,15 @@ impl Future for Stream<'_> {
     }
 }
 
+/// RFC 9113, section 8.7: a refused stream was not looked at, nor one beyond the last that GOAWAY names.
 fn failure(error: &h2::Error) -> Failure {
-    Failure::Fault(fault(error))
+    let lost = error.is_io() || error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+    let fault = fault(error);
+    if lost {
+        Failure::Lost(fault)
+    } else {
+        Failure::Fault(fault)
+    }
 }
 
 fn fault(error: &h2::Error) -> Fault {

@@ -99,7 +99,12 @@ async fn ask(
 }
 
 fn failure(error: &StreamError) -> Failure {
-    Failure::Fault(Fault::new("http3", error.to_string()))
+    let fault = Fault::new("http3", error.to_string());
+    match error {
+        StreamError::ConnectionError { .. } | StreamError::RemoteClosing { .. } => Failure::Lost(fault),
+        StreamError::HeaderTooBig { .. } => Failure::Oversized,
+        _ => Failure::Fault(fault),
+    }
 }
 
 fn fault(error: &ConnectionError) -> Fault {

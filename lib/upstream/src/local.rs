@@ -213,6 +213,7 @@ impl Local {
         let (upstream, way, sent) = (slot.upstream, slot.way, slot.sent);
         let route = self.route(upstream, way);
         let error = if self.is_handshaking(upstream, way) {
+            self.shared.observer.handshake_failed(upstream);
             ExchangeError::fault("dial", route, Fault::new("tls handshake", "i/o timeout"))
         } else {
             ExchangeError::Timeout(Box::new(route))

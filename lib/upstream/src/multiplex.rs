@@ -69,6 +69,11 @@ impl<S: Streams, Q: Queries> Multiplexer<'_, S, Q> {
             let opened = self.open_all(context);
             let end = self.streams.poll_end(context);
             let finished = self.collect(context);
+            if end.is_ready() || opened.is_err() {
+                // They are asked again with all others that are on the connection.
+                self.failed
+                    .retain(|(_, failure)| !matches!(failure, Failure::Lost(_)));
+            }
             if !self.hand_over() {
                 return Poll::Ready(End::Closed);
             }

@@ -129,7 +129,7 @@ impl<C: Future<Output = ConnectionError>> Streams for Doq<C> {
 /// RFC 9250, section 4.2: the query with its length, the end of this side's stream, and the answer with its length.
 async fn ask(connection: Connection, frame: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let opened = connection.open_bi().await;
-    let (send, recv) = opened.map_err(|error| Failure::Fault(fault(&error)))?;
+    let (send, recv) = opened.map_err(|error| Failure::Lost(fault(&error)))?;
     let mut stream = Cancelling {
         send,
         recv,
@@ -169,16 +169,16 @@ impl Drop for Cancelling {
 }
 
 fn written(error: WriteError) -> Failure {
-    Failure::Fault(match error {
-        WriteError::ConnectionLost(error) => fault(&error),
-        error => Fault::new("quic", error.to_string()),
-    })
+    match error {
+        WriteError::ConnectionLost(error) => Failure::Lost(fault(&error)),
+        error => Failure::Fault(Fault::new("quic", error.to_string())),
+    }
 }
 
 fn read(error: ReadExactError) -> Failure {
     match error {
         ReadExactError::FinishedEarly(_) => Failure::Unreadable,
-        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => Failure::Fault(fault(&error)),
+        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => Failure::Lost(fault(&error)),
         ReadExactError::ReadError(error) => Failure::Fault(Fault::new("quic", error.to_string())),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -133,7 +134,7 @@ async fn answer_http2(
         );
         let Ok(response) = response.body(()) else { return };
         let Ok(mut body) = respond.send_response(response, false) else {
-            return;
+            continue;
         };
         let wire = if grpc && !raw { to_grpc(&wire) } else { wire };
         // Whether the client is still there is its business.
@@ -143,7 +144,6 @@ async fn answer_http2(
             trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
             let _ = body.send_trailers(trailers);
         }
-        return;
     }
     // Without an answer the stream stays open.
     std::future::pending::<()>().await;
@@ -187,6 +187,21 @@ pub(super) fn open_quic(socket: std::net::UdpSocket, secure: &Secure) -> quinn::
         Arc::new(quinn::TokioRuntime),
     )
     .expect("an endpoint of QUIC")
+}
+
+/// Gives the port back, which a task of the library's else keeps for as long as connections could have lost packets.
+pub(super) async fn leave_port(endpoint: &quinn::Endpoint) {
+    endpoint.close(0u32.into(), b"");
+    let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
+    // The library keeps the last port beside the new one.
+    for _ in 0..2 {
+        let elsewhere = std::net::UdpSocket::bind("127.0.0.1:0").expect("another port");
+        endpoint.rebind(elsewhere).expect("a change of ports");
+    }
+    // Its tasks have to take notice.
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
 }
 
 pub(super) async fn serve_quic(endpoint: quinn::Endpoint, secure: Secure, state: Arc<State>) {
@@ -278,12 +293,14 @@ async fn serve_http3(connection: quinn::Connection, peer: SocketAddr, state: Arc
                     Step::Send(wire) | Step::SendFromElsewhere(wire) | Step::SendRaw(wire) => {
                         let _ = stream.send_response(http::Response::new(())).await;
                         let _ = stream.send_data(Bytes::from(wire)).await;
+                        let _ = stream.finish().await;
                     }
                     Step::Close => connection.close(0u32.into(), b""),
                     step => pause(&step, &mut released).await,
                 }
             }
-            let _ = stream.finish().await;
+            // Without an answer the stream stays open.
+            std::future::pending::<()>().await;
         });
     }
 }

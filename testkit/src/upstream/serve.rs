@@ -46,6 +46,8 @@ pub(super) fn run(state: &Arc<State>, mut commands: mpsc::UnboundedReceiver<Comm
 /// Everything that runs between a start and a stop.
 struct Life {
     tasks: JoinSet<()>,
+    #[cfg(feature = "encrypted")]
+    endpoint: Option<quinn::Endpoint>,
 }
 
 impl Life {
@@ -60,19 +62,31 @@ impl Life {
             if secure.is_quic() {
                 let socket = udp.into_std().expect("the upstream's socket");
                 let endpoint = secure::open_quic(socket, &secure);
-                tasks.spawn(secure::serve_quic(endpoint, secure, Arc::clone(state)));
-            } else {
-                tasks.spawn(secure::serve_streams(tcp, secure, Arc::clone(state)));
+                tasks.spawn(secure::serve_quic(endpoint.clone(), secure, Arc::clone(state)));
+                let endpoint = Some(endpoint);
+                return Self { tasks, endpoint };
             }
-            return Self { tasks };
+            tasks.spawn(secure::serve_streams(tcp, secure, Arc::clone(state)));
+            return Self {
+                tasks,
+                endpoint: None,
+            };
         }
         tasks.spawn(serve_udp(Arc::new(udp), Arc::clone(state)));
         tasks.spawn(serve_tcp(tcp, Arc::clone(state)));
-        Self { tasks }
+        Self {
+            tasks,
+            #[cfg(feature = "encrypted")]
+            endpoint: None,
+        }
     }
 
     async fn end(mut self) {
         self.tasks.shutdown().await;
+        #[cfg(feature = "encrypted")]
+        if let Some(endpoint) = self.endpoint.take() {
+            super::secure::leave_port(&endpoint).await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Local;
 use crate::connection::{self, End, Outgoing, Place, Stage};
-use crate::connections::{Chosen, Need};
+use crate::connections::{Chosen, Connection, Need};
 use crate::error::{ExchangeError, Failure};
 use crate::slots::{Ticket, Way};
 use crate::udp::Addressee;
@@ -132,7 +132,14 @@ impl Local {
     }
 
     /// A query failed on a connection that goes on.
-    pub(crate) fn query_failed(&mut self, place: Place, id: u16, failure: Failure, woken: &mut Vec<Waker>) {
+    pub(crate) fn query_failed(
+        &mut self,
+        this: &Arc<Mutex<Self>>,
+        place: Place,
+        id: u16,
+        failure: Failure,
+        woken: &mut Vec<Waker>,
+    ) {
         let Place { upstream, index, key } = place;
         if failure == Failure::Oversized {
             self.shared.observer.oversized(upstream);
@@ -144,10 +151,34 @@ impl Local {
         let Addressee::Slot(slot) = connections.addressee(index, id) else {
             return;
         };
-        if let Some(ticket) = self.slots.ticket(slot) {
-            let route = self.route(upstream, Way::Connection(index));
-            self.end(ticket, Err(ExchangeError::failure(route, failure)), woken);
+        let Some(ticket) = self.slots.ticket(slot) else {
+            return;
+        };
+        if matches!(failure, Failure::Lost(_)) && self.take_off(ticket, index, id) {
+            let now = Instant::now();
+            if let Err(error) = self.send_on_connection(this, ticket, now, Some(now), woken) {
+                self.end(ticket, Err(error), woken);
+            }
+            return;
         }
+        let route = self.route(upstream, Way::Connection(index));
+        self.end(ticket, Err(ExchangeError::failure(route, failure)), woken);
+    }
+
+    /// Takes a query off a connection that refuses it, if it is worth another.
+    fn take_off(&mut self, ticket: Ticket, index: u32, id: u16) -> bool {
+        let Some(slot) = self.slots.get(ticket) else {
+            return false;
+        };
+        let connections = &mut self.pools[slot.upstream].connections;
+        let worth = connections.get(index).map_or(0, Connection::resends);
+        if slot.resent >= worth {
+            return false;
+        }
+        slot.resent += 1;
+        slot.way = Way::None;
+        connections.finish(index, id, None);
+        true
     }
 
     /// Reads a message as the answer to a query, if it is. Over TCP, an error without a question is the upstream's.

@@ -93,8 +93,13 @@ impl Upstream {
         mut by_udp: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
         by_tcp: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
     ) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let listener = TcpListener::bind(socket.local_addr().unwrap()).await.unwrap();
+        let (socket, listener) = loop {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            // The port may be taken for TCP alone.
+            if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()).await {
+                break (socket, listener);
+            }
+        };
         let (upstream, sender) = Self::new(listener.local_addr().unwrap());
         let respond = move |message: &[u8]| (by_udp(message), Vec::new());
         let counts = Arc::clone(&upstream.counts);
