@@ -22,13 +22,15 @@ const PERIOD_NANOS: i64 = 1_000_000_000 / FREQUENCY as i64;
 ///
 /// The timer or a temporary file cannot be had.
 pub(crate) async fn take(time: Duration, place: slot::Place) -> io::Result<Vec<u8>> {
-    // The first one reads the program's tables for unwinding, which takes a while.
-    let guard = spawn_blocking(begin).await.map_err(io::Error::other)??;
+    // The first one reads the program's tables for unwinding, which takes a while. Whoever asked may go away meanwhile, so
+    // the place goes along with the work.
+    let begun = spawn_blocking(move || begin().map(|guard| (guard, place)));
+    // Dropped as one, so that the profiler ends before the place is free.
+    let taking = begun.await.map_err(io::Error::other)??;
     tokio::time::sleep(time).await;
     let finished = spawn_blocking(move || {
-        let profile = end(&guard, time);
-        drop((guard, place));
-        profile
+        let (guard, _) = &taking;
+        end(guard, time)
     });
     finished.await.map_err(io::Error::other)?
 }

@@ -16,7 +16,9 @@ const SETTING: &str = "_RJEM_MALLOC_CONF";
 
 #[inline(never)]
 fn a_function_that_keeps_memory() -> Vec<Vec<u8>> {
-    (0..64).map(|_| std::hint::black_box(vec![1; 64 * 1024])).collect()
+    (0..64)
+        .map(|_| std::hint::black_box(vec![1; 64 * 1024]))
+        .collect()
 }
 
 /// The allocator reads its settings at the start, so that this test starts itself again.
