@@ -110,18 +110,24 @@ fn an_upstream_that_does_not_fit_is_left_for_one_that_does() {
         );
         let right = Upstream::start_over(transport, ZONE, Some(pki.identity(&NAMES).server(&[])));
         let both = format!("{wrong} {scheme}://{right}");
-        let server = server(&corefile(&pki, scheme, &both, "policy sequential"));
+        let options = "policy sequential\nread_timeout 1m";
+        let server = server(&corefile(&pki, scheme, &both, options));
         let begun = Instant::now();
         server.ask("a.example.org. A").assert_answer(ANSWER);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{scheme}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{scheme}");
         assert_eq!((wrong.count(), right.count()), (0, 1), "{scheme}");
     }
 }
 
 #[test]
 fn an_upstream_that_never_answers_the_handshake_costs_no_more_than_its_time() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent_udp = UdpSocket::bind(silent.local_addr().unwrap()).unwrap();
+    // A port that is free for TCP may be taken for UDP.
+    let (silent, silent_udp) = std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap())
+        .find_map(|tcp| {
+            let udp = UdpSocket::bind(tcp.local_addr().unwrap()).ok()?;
+            Some((tcp, udp))
+        })
+        .unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let pki = Pki::new("nobody");
     for (scheme, _) in SCHEMES {
@@ -130,7 +136,7 @@ fn an_upstream_that_never_answers_the_handshake_costs_no_more_than_its_time() {
         let begun = Instant::now();
         let error = failure(&server);
         assert!(
-            begun.elapsed() < Duration::from_secs(2),
+            begun.elapsed() < Duration::from_secs(4),
             "{scheme}: {:?}",
             begun.elapsed()
         );
@@ -153,10 +159,11 @@ fn bytes_that_are_no_tls_are_an_error_at_once() {
                 let _ = stream.read(&mut [0; 1024]);
             }
         });
-        let server = server(&corefile(&pki, scheme, &address, "max_fails 0"));
+        let options = "max_fails 0\nread_timeout 1m";
+        let server = server(&corefile(&pki, scheme, &address, options));
         let begun = Instant::now();
         let error = failure(&server);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{scheme}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{scheme}");
         assert!(error.contains(": tls: "), "{scheme}: {error}");
         talker.join().unwrap();
     }

@@ -67,11 +67,12 @@ fn a_lost_query_is_asked_again() {
 fn a_dead_upstream_is_skipped_within_the_query() {
     let (dead, alive) = (Upstream::start(ZONE), Upstream::start(ZONE));
     dead.stop();
-    let server = server("policy sequential", &[&dead, &alive]);
+    // Were it waited for, the answers would take a minute.
+    let server = server("policy sequential\nread_timeout 1m", &[&dead, &alive]);
     for query in ["a.example.org. A", "a.example.org. A +tcp"] {
         let begun = Instant::now();
         server.ask(query).assert_answer(ANSWER);
-        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
     assert_eq!(alive.count(), 2);
 }
