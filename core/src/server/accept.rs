@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::rustls::HandshakeKind;
 
 use super::endpoint::{Active, Endpoint};
 use super::greet::{self, Ends, Greeted};
@@ -185,7 +186,8 @@ fn listener_limit(endpoint: &Endpoint) -> Option<usize> {
     }
 }
 
-/// Serves what is not plain DNS.
+/// Serves what is not plain DNS. The parts are boxed so that a connection, which lives long, does not hold room for its
+/// handshake and for transports that are not its own.
 async fn serve_other(
     stream: TcpStream,
     ends: Ends,
@@ -193,6 +195,27 @@ async fn serve_other(
     active: Active,
     context: &WorkerContext,
 ) {
+    let Some((stream, ends)) = Box::pin(begin(stream, ends, &endpoint, context)).await else {
+        return;
+    };
+    match stream {
+        Stream::Plain(stream, is_http2) => hand_over(stream, is_http2, ends, endpoint, active, context).await,
+        Stream::Tls(stream) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            hand_over(stream, is_http2, ends, endpoint, active, context).await;
+        }
+    }
+}
+
+/// Sees a connection to its first message: behind a proxy's header, and behind the handshake.
+async fn begin(
+    stream: TcpStream,
+    ends: Ends,
+    endpoint: &Endpoint,
+    context: &WorkerContext,
+) -> Option<(Stream, Ends)> {
+    let _place = context.guests.begin_handshake(context)?;
+    let counters = &context.counters;
     let table = endpoint.table();
     let patience = table.timeouts().read.unwrap_or(READ_TIMEOUT);
     let (proxy, tls) = (table.proxy().cloned(), table.tls().cloned());
@@ -210,32 +233,25 @@ async fn serve_other(
             }
         }
     };
-    let Some(handshake) = context.guests.begin_handshake(context) else {
-        return;
-    };
-    let begun = timeout(patience, begin).await;
-    drop(handshake);
-    let (stream, ends) = match begun {
+    let (stream, ends) = match timeout(patience, begin).await {
         Ok(Ok(begun)) => begun,
         Ok(Err(error)) => {
-            context.counters.inc(Event::HandshakeFailed);
+            counters.inc(Event::HandshakeFailed);
             tracing::debug!(target: "catena", "a handshake with {} failed: {error}", ends.peer);
-            return;
+            return None;
         }
-        Err(_) => return context.counters.inc(Event::HandshakeSlow),
+        Err(_) => {
+            counters.inc(Event::HandshakeSlow);
+            return None;
+        }
     };
-    match stream {
-        Stream::Plain(stream, is_http2) => hand_over(stream, is_http2, ends, endpoint, active, context).await,
-        Stream::Tls(stream) => {
-            let session = stream.get_ref().1;
-            context.counters.inc(Event::HandshakeDone);
-            if session.handshake_kind() == Some(tokio_rustls::rustls::HandshakeKind::Resumed) {
-                context.counters.inc(Event::HandshakeResumed);
-            }
-            let is_http2 = session.alpn_protocol() == Some(b"h2");
-            hand_over(*stream, is_http2, ends, endpoint, active, context).await;
+    if let Stream::Tls(stream) = &stream {
+        counters.inc(Event::HandshakeDone);
+        if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+            counters.inc(Event::HandshakeResumed);
         }
     }
+    Some((stream, ends))
 }
 
 /// A stream behind its first bytes, and whether it speaks HTTP/2 where that is not negotiated.
@@ -258,11 +274,11 @@ async fn hand_over<S>(
     let counters = Arc::clone(&context.counters);
     match endpoint.scheme() {
         Scheme::Https => {
-            https::serve(stream, is_http2, ends, &endpoint, counters).await;
+            Box::pin(https::serve(stream, is_http2, ends, &endpoint, counters)).await;
             drop(active);
         }
         Scheme::Grpc => {
-            grpc::serve(stream, ends, &endpoint, counters).await;
+            Box::pin(grpc::serve(stream, ends, &endpoint, counters)).await;
             drop(active);
         }
         _ => {
