@@ -124,7 +124,7 @@ impl Life {
                 let config = certificate.server_config();
                 let config =
                     config.map_err(|error| StartError::new(format!("plugin/dynresolve: {error}")))?;
-                Some(TlsAcceptor::from(Arc::new(config)))
+                Some(TlsAcceptor::from(config))
             }
             None => None,
         };
