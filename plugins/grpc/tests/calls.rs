@@ -124,7 +124,7 @@ fn each_upstream_is_tried_once_in_the_order_of_the_policy() {
     let server = server(&format!("grpc . {dead} {alive} {{\npolicy sequential\n}}"));
     let begun = Instant::now();
     server.ask("a.example.org. A").assert_answer(ANSWER);
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(4));
     alive.stop();
     let error = failure(&server);
     assert!(
