@@ -23,6 +23,7 @@ mod inbox;
 mod places;
 mod query;
 mod quic;
+mod quic_proxy;
 mod records;
 mod requery;
 mod table;

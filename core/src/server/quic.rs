@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Connection, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    Connection, Incoming, RecvStream, Runtime, SendStream, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt,
 };
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -23,6 +24,7 @@ use super::exchange::{Exchange, Reply};
 use super::greet::Ends;
 use super::https3;
 use super::places::Place;
+use super::quic_proxy::ProxiedSocket;
 use super::table::Table;
 use super::tcp::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, unmapped};
 use super::worker::WorkerContext;
@@ -69,10 +71,11 @@ pub(super) async fn listen(
 ) -> io::Result<()> {
     let local = socket.local_addr()?;
     let config = server_config(endpoint.scheme(), &endpoint.table())?;
-    let quic = quinn::Endpoint::new(
+    let socket = ProxiedSocket::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&endpoint))?;
+    let quic = quinn::Endpoint::new_with_abstract_socket(
         quinn::EndpointConfig::default(),
         Some(config),
-        socket,
+        Arc::new(socket),
         Arc::new(TokioRuntime),
     )?;
     loop {

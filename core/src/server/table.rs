@@ -234,7 +234,7 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use async_trait::async_trait;
 
     use super::*;
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    fn table(sites: Vec<Site>) -> Table {
+    pub(in crate::server) fn table(sites: Vec<Site>) -> Table {
         Table::new(TableParts {
             sites,
             other_classes: false,
