@@ -10,6 +10,7 @@ use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection::{End, Queries, Stage, connect, connect_unix, handshake};
+use crate::cork::{Cork, Corked};
 use crate::error::{Failure, Fault};
 use crate::http::{Http, MAX_HEAD};
 use crate::multiplex::{self, Streams};
@@ -77,6 +78,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     Q: Queries,
 {
+    let (stream, cork) = Corked::new(stream);
     let (sender, connection) = h2::client::Builder::new()
         .enable_push(false)
         .max_header_list_size(MAX_HEAD)
@@ -91,14 +93,29 @@ where
         connection,
         sender,
         http,
+        cork,
+        end: None,
     };
     Ok(multiplex::exchange(streams, queries).await)
 }
 
 struct Http2<'h, S: AsyncRead + AsyncWrite + Unpin> {
-    connection: Connection<S, Bytes>,
+    connection: Connection<Corked<S>, Bytes>,
     sender: SendRequest<Bytes>,
     http: &'h Http,
+    cork: Cork,
+    /// How the connection ended, when that was seen too early.
+    end: Option<End>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Http2<'_, S> {
+    fn poll_connection(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        Pin::new(&mut self.connection).poll(context).map(|end| match end {
+            Ok(()) => End::Closed,
+            Err(error) if error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) => End::Closed,
+            Err(error) => End::Broken(fault(&error)),
+        })
+    }
 }
 
 impl<'h, S: AsyncRead + AsyncWrite + Unpin> Streams for Http2<'h, S> {
@@ -120,6 +137,14 @@ impl<'h, S: AsyncRead + AsyncWrite + Unpin> Streams for Http2<'h, S> {
                 }
                 Ok(response)
             });
+        // The library would send the heads of all requests before the first body, which not all servers take. So each
+        // request is given out by itself, and held back until the last one of those that wait.
+        self.cork.put(true);
+        if self.end.is_none()
+            && let Poll::Ready(end) = self.poll_connection(context)
+        {
+            self.end = Some(end);
+        }
         Poll::Ready(match sent {
             Ok(response) => Ok(Stream {
                 http: self.http,
@@ -131,11 +156,11 @@ impl<'h, S: AsyncRead + AsyncWrite + Unpin> Streams for Http2<'h, S> {
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        Pin::new(&mut self.connection).poll(context).map(|end| match end {
-            Ok(()) => End::Closed,
-            Err(error) if error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) => End::Closed,
-            Err(error) => End::Broken(fault(&error)),
-        })
+        self.cork.put(false);
+        match self.end.take() {
+            Some(end) => Poll::Ready(end),
+            None => self.poll_connection(context),
+        }
     }
 }
 
@@ -188,9 +213,11 @@ impl Future for Stream<'_> {
     }
 }
 
-/// RFC 9113, section 8.7: a refused stream was not looked at, nor one beyond the last that GOAWAY names.
+/// RFC 9113, section 8.7: a refused stream was not looked at, nor one beyond the last that GOAWAY names. Servers that end
+/// cancel what they have not answered.
 fn failure(error: &h2::Error) -> Failure {
-    let lost = error.is_io() || error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+    let given_up = matches!(error.reason(), Some(Reason::REFUSED_STREAM | Reason::CANCEL));
+    let lost = error.is_io() || error.is_go_away() || given_up;
     let fault = fault(error);
     if lost {
         Failure::Lost(fault)

@@ -35,6 +35,7 @@
 mod clock;
 mod connection;
 mod connections;
+mod cork;
 mod error;
 mod group;
 mod health;

@@ -155,8 +155,8 @@ impl Local {
             return;
         };
         if matches!(failure, Failure::Lost(_)) && self.take_off(ticket, index, id) {
-            let now = Instant::now();
-            if let Err(error) = self.send_on_connection(this, ticket, now, Some(now), woken) {
+            // The same connection may do: what one stream was refused, a later one often is not.
+            if let Err(error) = self.send_on_connection(this, ticket, Instant::now(), None, woken) {
                 self.end(ticket, Err(error), woken);
             }
             return;
