@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Local;
 use crate::connection::{self, End, Outgoing, Place, Stage};
 use crate::connections::{Chosen, Connection, Need};
-use crate::error::{ExchangeError, Failure};
+use crate::error::{ExchangeError, Failure, Route};
 use crate::slots::{Ticket, Way};
 use crate::udp::Addressee;
 use crate::wire::{self, Verdict};
@@ -210,6 +210,8 @@ impl Local {
                 if connection.stage == Stage::Handshake {
                     local.shared.observer.handshake_failed(upstream);
                 }
+                // The address on this side is none that anybody knows the connection by.
+                let route = Route { local: None, ..route };
                 ExchangeError::fault("dial", route, fault.clone())
             }
             End::Broken(fault) => ExchangeError::fault("read", route, fault.clone()),
