@@ -11,10 +11,10 @@ use super::ports::Port;
 use super::process::Process;
 use super::{BINARY, client};
 
-/// A folder; `@PORT@` and `@P1@` to `@P3@` in files and arguments are ports of its own.
+/// A folder; `@PORT@` and `@P1@` to `@P4@` in files and arguments are ports of its own.
 pub struct Folder {
     directory: TempDir,
-    ports: [Port; 4],
+    ports: [Port; 5],
     binary: PathBuf,
     environment: Vec<(String, String)>,
 }
@@ -61,7 +61,7 @@ impl Folder {
         self.directory.path().join(name)
     }
 
-    /// Port 0 is `@PORT@`, 1 to 3 are `@P1@` to `@P3@`.
+    /// Port 0 is `@PORT@`, 1 to 4 are `@P1@` to `@P4@`.
     pub fn port(&self, number: usize) -> u16 {
         self.ports[number].number
     }

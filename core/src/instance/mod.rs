@@ -114,7 +114,7 @@ pub struct Server {
     counters: Arc<Counters>,
     shared: Shared,
     workers: Vec<WorkerThread>,
-    endpoints: HashMap<sockets::Place, Arc<Endpoint>>,
+    endpoints: HashMap<sockets::Place, sockets::Serving>,
     running: Running,
     control: Control,
     requests: UnboundedReceiver<ControlRequest>,
@@ -302,7 +302,7 @@ impl Server {
                 end,
             },
         );
-        sockets::close(&gone, GRACE).await;
+        sockets::close(gone, GRACE).await;
         if reload {
             tokio::spawn(async move {
                 // What takes longer than this has lost its client anyway.
@@ -340,7 +340,7 @@ impl Server {
         plan: &Plan,
         opened: Vec<sockets::Opened>,
         generation: &Arc<Generation>,
-    ) -> Vec<Arc<Endpoint>> {
+    ) -> Vec<sockets::Serving> {
         let mut endpoints = HashMap::new();
         let observers = observers(plan);
         let tables: Vec<Arc<Table>> = plan
@@ -350,18 +350,18 @@ impl Server {
             .collect();
         self.shared.of::<Requery>().replace(tables.iter());
         for (listener, table) in plan.listeners.iter().zip(tables) {
-            let endpoint = match self.endpoints.remove(&sockets::place(listener)) {
-                Some(endpoint) => {
-                    endpoint.replace(table);
-                    endpoint
+            let serving = match self.endpoints.remove(&sockets::place(listener)) {
+                Some(serving) => {
+                    serving.endpoint.replace(table);
+                    serving
                 }
-                None => Arc::new(Endpoint::new(listener.address.scheme, table)),
+                None => sockets::Serving::new(Endpoint::new(listener.address.scheme, table)),
             };
-            endpoints.insert(sockets::place(listener), endpoint);
+            endpoints.insert(sockets::place(listener), serving);
         }
         for opened in opened {
-            if let Some(endpoint) = endpoints.get(&opened.place) {
-                opened.hand_out(endpoint, &self.workers);
+            if let Some(serving) = endpoints.get_mut(&opened.place) {
+                opened.hand_out(serving, &self.workers);
             }
         }
         let gone = std::mem::replace(&mut self.endpoints, endpoints);
@@ -371,8 +371,7 @@ impl Server {
     /// Answers what has come, and ends.
     async fn stop(self) {
         self.running.lives.before_stop(StopReason::Shutdown).await;
-        let endpoints: Vec<_> = self.endpoints.values().cloned().collect();
-        sockets::close(&endpoints, GRACE).await;
+        sockets::close(self.endpoints.into_values().collect(), GRACE).await;
         self.running.lives.stop(StopReason::Shutdown).await;
         for worker in self.workers {
             worker.join();

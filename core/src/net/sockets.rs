@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -71,6 +71,24 @@ pub fn udp(address: SocketAddr) -> Result<UdpSocket, ListenError> {
         .bind(&SockAddr::from(address))
         .map_err(|cause| fail("bind", cause))?;
     Ok(socket.into())
+}
+
+/// Takes a UDP socket out of those among which the kernel spreads what comes to their address: from here on the others get
+/// it, of this process or of another. What the socket holds can still be read, and answers can leave from it.
+///
+/// # Errors
+///
+/// The system cannot do it; then the socket gets datagrams until it is closed.
+pub fn leave(socket: &UdpSocket) -> io::Result<()> {
+    let mut nobody = socket.local_addr()?;
+    if nobody.ip().is_unspecified() {
+        nobody.set_ip(match nobody {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    // A connected socket gets what comes from its peer alone, and it is its own peer.
+    socket.connect(nobody)
 }
 
 /// Makes a TCP socket that listens on `address`; wildcards are as for [`udp`].
@@ -153,7 +171,7 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Sock
 /// Whether IPv6 works at all: with `ipv6.disable=1` sockets cannot be made, with `disable_ipv6=1` on all interfaces
 /// they can be made but not bound.
 fn has_ipv6() -> bool {
-    let probe = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    let probe = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
         .and_then(|socket| socket.bind(&SockAddr::from(probe)))
         .is_ok()
@@ -260,6 +278,33 @@ mod tests {
         let first = tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let second = tcp(first.local_addr().unwrap()).unwrap();
         assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_socket_that_leaves_gets_nothing_more_and_answers_what_it_has() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let first = udp(address.parse().unwrap()).unwrap();
+            let at = first.local_addr().unwrap();
+            let target = SocketAddr::from((Ipv4Addr::LOCALHOST, at.port()));
+            let client = || {
+                let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                client.send_to(b"query", target).unwrap();
+                client
+            };
+            let early = client();
+            let second = udp(at).unwrap();
+            leave(&first).unwrap();
+            let mut buffer = [0; 16];
+            for _ in 0..32 {
+                client();
+                assert_eq!(second.recv(&mut buffer).unwrap(), 5, "{address}");
+            }
+            let (length, peer) = first.recv_from(&mut buffer).unwrap();
+            assert_eq!(length, 5);
+            first.send_to(b"answer", peer).unwrap();
+            assert_eq!(early.recv(&mut buffer).unwrap(), 6, "{address}");
+            assert!(first.recv(&mut buffer).is_err(), "{address}");
+        }
     }
 
     #[test]
