@@ -6,7 +6,7 @@
 //! | what a plugin makes of a query, without sockets | [`Handler`], with [`Records`] or [`from_fn`] behind the plugin |
 //! | a Corefile as a server runs it, over UDP and TCP | [`TestServer`], [`Connection`] |
 //! | a plugin that asks others | [`Upstream`], which can be slow, dead or dishonest: [`Behaviour`], [`Lie`] |
-//! | the same over TLS, HTTP, QUIC and gRPC | `Upstream::start_over`, with certificates of `Pki`: both with the feature `encrypted` |
+//! | the same over TLS, HTTP, QUIC and gRPC | queries with `+tls`, `+https`, …, [`Over`], `Client`, `Upstream::start_over`, certificates of `Pki`: with the feature `encrypted` |
 //! | what is logged and counted | [`Logs`], [`Metrics`] |
 //!
 //! Queries are written as for `dig` ([`Query`]), records as in zone files ([`Record`]), and tables of both are
@@ -73,6 +73,14 @@
 //! server.ask("a.example.org. A").assert_answer(["a.example.org. A 192.0.2.1"]);
 //! ```
 //!
+//! # Encrypted transports
+//!
+//! With the feature `encrypted`, [`TestServerBuilder::encrypted`] puts a certificate for `dns.test`, `localhost` and the
+//! loopback addresses into the files `cert.pem` and `key.pem` beside the Corefile, and its authority into `ca.pem`. A
+//! Corefile with `tls cert.pem key.pem` and keys such as `tls://.:@P1@` is then asked with
+//! `server.ask_on(server.port_of(1), "a.example.org. A +tls")`, or over a kept connection with `TestServer::client_on`.
+//! What comes in place of an answer (an HTTP status, a code of QUIC or gRPC) shows in `Reply`.
+//!
 //! # Time
 //!
 //! No test sleeps. What happens elsewhere is waited for: [`Logs::wait_for`], [`Upstream::wait_for`],
@@ -94,11 +102,14 @@
 
 mod answer;
 mod case;
+#[cfg(feature = "encrypted")]
+mod client;
 mod connection;
 mod folder;
 mod handler;
 mod logs;
 mod metrics;
+mod over;
 #[cfg(feature = "encrypted")]
 mod pki;
 mod plugins;
@@ -113,10 +124,13 @@ mod zone;
 
 pub use answer::Answer;
 pub use case::{Ask, Case, check_all};
+#[cfg(feature = "encrypted")]
+pub use client::{Client, ClientBuilder, Reply, Session as ClientSession, Trust};
 pub use connection::Connection;
 pub use handler::{Handler, HandlerBuilder};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use over::Over;
 #[cfg(feature = "encrypted")]
 pub use pki::{Identity, Pki};
 pub use plugins::{Plugins, RECORDS, Records, from_fn};

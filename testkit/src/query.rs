@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use catena_core::message::{QueryBuilder, Transport};
 
+use crate::over::Over;
 use crate::ports::random_u16;
 use crate::record::{class_code, type_code};
 
@@ -14,7 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One query, and how it is sent.
 ///
 /// Text becomes a query: a name, a type, perhaps a class, and words as `dig` has them: `+tcp`, `+norec`, `+cd`, `+ad`,
-/// `+edns` (with 1232 bytes), `+bufsize=N`, `+do`, `+id=N`.
+/// `+edns` (with 1232 bytes), `+bufsize=N`, `+do`, `+id=N`. With the feature `encrypted`, the words of [`Over`] name the
+/// other transports: `+tls`, `+https`, `+https-get`, `+http1`, `+http1-get`, `+https3`, `+https3-get`, `+quic`, `+grpc`.
 ///
 /// ```
 /// use catena_testkit::Query;
@@ -26,7 +28,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Query {
     text: String,
     builder: QueryBuilder,
-    transport: Transport,
+    over: Over,
     source: IpAddr,
     timeout: Duration,
     raw: Option<Vec<u8>>,
@@ -47,7 +49,7 @@ impl Query {
         Self {
             text: format!("{name} IN {rtype}"),
             builder: builder.id(random_u16()),
-            transport: Transport::Udp,
+            over: Over::Udp,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             timeout: PATIENCE,
             raw: None,
@@ -65,8 +67,14 @@ impl Query {
 
     /// Sends it over TCP.
     #[must_use]
-    pub fn tcp(mut self) -> Self {
-        self.transport = Transport::Tcp;
+    pub fn tcp(self) -> Self {
+        self.over(Over::Tcp)
+    }
+
+    /// Sends it this way; others than UDP and TCP need the feature `encrypted`.
+    #[must_use]
+    pub fn over(mut self, over: Over) -> Self {
+        self.over = over;
         self
     }
 
@@ -116,7 +124,17 @@ impl Query {
     }
 
     pub(crate) fn transport(&self) -> Transport {
-        self.transport
+        self.over.transport()
+    }
+
+    #[cfg(feature = "encrypted")]
+    pub(crate) fn way(&self) -> Over {
+        self.over
+    }
+
+    #[cfg(feature = "encrypted")]
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw.is_some()
     }
 
     pub(crate) fn source(&self) -> IpAddr {
@@ -158,12 +176,15 @@ impl Query {
     #[track_caller]
     fn option(self, option: &str) -> Self {
         match option.split_once('=').unwrap_or((option, "")) {
-            ("+tcp", "") => self.tcp(),
             ("+norec", "") => self.with(|message| message.recursion_desired(false)),
             ("+cd", "") => self.with(|message| message.checking_disabled(true)),
             ("+ad", "") => self.with(|message| message.authentic_data(true)),
             ("+edns" | "+do", "") | ("+bufsize", _) => self,
             ("+id", id) => self.id(number(id)),
+            (word, "") => match Over::from_word(&word[1..]) {
+                Some(over) => self.over(over),
+                None => panic!("`{option}` is no option of a query"),
+            },
             _ => panic!("`{option}` is no option of a query"),
         }
     }

@@ -13,9 +13,15 @@ use catena_core::plugin::{Control, Shared};
 
 use crate::answer::Answer;
 use crate::case::Ask;
+#[cfg(feature = "encrypted")]
+use crate::client::{Client, Reply, Trust};
 use crate::connection::Connection;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+#[cfg(feature = "encrypted")]
+use crate::over::Over;
+#[cfg(feature = "encrypted")]
+use crate::pki::Pki;
 use crate::plugins::Plugins;
 use crate::query::Query;
 use crate::wait::{block_on, eventually};
@@ -115,6 +121,10 @@ impl TestServer {
 
     #[track_caller]
     fn exchange(&self, address: SocketAddr, query: &Query) -> Option<Answer> {
+        #[cfg(feature = "encrypted")]
+        if !matches!(query.transport(), Transport::Udp | Transport::Tcp) {
+            return self.exchange_over(address, query);
+        }
         let wire = if query.transport() == Transport::Udp {
             let socket = udp_to(address, query.source());
             socket.send(&query.to_wire()).expect("a datagram to the server");
@@ -126,6 +136,63 @@ impl TestServer {
         };
         let answer = Answer::from_wire(wire.clone());
         Some(answer.unwrap_or_else(|error| panic!("a malformed answer ({error}): {wire:02x?}")))
+    }
+
+    #[cfg(feature = "encrypted")]
+    #[track_caller]
+    fn exchange_over(&self, address: SocketAddr, query: &Query) -> Option<Answer> {
+        let mut client = Client::builder(address, query.way()).from_address(query.source());
+        if let Some((_, trust)) = &self.places.encrypted {
+            client = client.trusting(trust);
+        }
+        let client = client.open();
+        let wire = client.wire_of(query);
+        match client.send_within(&wire, query.patience()) {
+            Reply::Message(wire) => Some(Answer::from_wire(wire).expect("a well-formed answer")),
+            Reply::Silence | Reply::Closed => None,
+            other => panic!("{other:?} to {}", query.question()),
+        }
+    }
+
+    /// A connection to `@PORT@`, over any transport; over TLS if the server was made [`TestServerBuilder::encrypted`].
+    ///
+    /// # Panics
+    ///
+    /// The connection does not come about.
+    #[cfg(feature = "encrypted")]
+    #[track_caller]
+    #[must_use]
+    pub fn client(&self, over: Over) -> Client {
+        self.client_on(self.port(), over)
+    }
+
+    /// A connection to another port.
+    ///
+    /// # Panics
+    ///
+    /// The connection does not come about.
+    #[cfg(feature = "encrypted")]
+    #[track_caller]
+    #[must_use]
+    pub fn client_on(&self, port: u16, over: Over) -> Client {
+        let client = Client::builder(self.address_of(port), over);
+        match &self.places.encrypted {
+            Some((_, trust)) => client.trusting(trust).open(),
+            None => client.open(),
+        }
+    }
+
+    /// The authority of a server that is [`TestServerBuilder::encrypted`], and clients' trust in it.
+    ///
+    /// # Panics
+    ///
+    /// The server is another.
+    #[cfg(feature = "encrypted")]
+    #[track_caller]
+    #[must_use]
+    pub fn authority(&self) -> (&Pki, &Trust) {
+        let (pki, trust) = self.places.encrypted.as_ref().expect("an encrypted server");
+        (pki, trust)
     }
 
     /// Sends bytes as a datagram to which no answer is expected, and fails if one comes.

@@ -11,8 +11,12 @@ use catena_core::log;
 use catena_core::plugin::{Control, Shared};
 
 use super::TestServer;
+#[cfg(feature = "encrypted")]
+use crate::client::Trust;
 use crate::folder::Folder;
 use crate::logs::Logs;
+#[cfg(feature = "encrypted")]
+use crate::pki::Pki;
 use crate::ports::Port;
 
 /// Ports that a Corefile may name beside `@PORT@`: `@P1@` to `@P9@`.
@@ -35,6 +39,9 @@ pub(super) struct Places {
     pub(super) folder: Folder,
     pub(super) ports: Vec<Port>,
     values: Vec<(String, String)>,
+    /// The authority of the server's certificate, and who trusts it.
+    #[cfg(feature = "encrypted")]
+    pub(super) encrypted: Option<(Arc<Pki>, Trust)>,
 }
 
 impl Places {
@@ -64,6 +71,8 @@ pub struct TestServerBuilder {
     values: Vec<(String, String)>,
     workers: usize,
     max_connections: Option<usize>,
+    #[cfg(feature = "encrypted")]
+    encrypted: Option<(Arc<Pki>, Trust)>,
 }
 
 impl TestServerBuilder {
@@ -75,7 +84,31 @@ impl TestServerBuilder {
             values: Vec::new(),
             workers: 1,
             max_connections: None,
+            #[cfg(feature = "encrypted")]
+            encrypted: None,
         }
+    }
+
+    /// Puts a certificate for `dns.test`, `localhost`, 127.0.0.1 and ::1 beside the Corefile, as `cert.pem` and `key.pem`,
+    /// and its authority as `ca.pem`; clients trust it.
+    ///
+    /// # Panics
+    ///
+    /// There is no randomness, or no room for files.
+    #[cfg(feature = "encrypted")]
+    #[must_use]
+    pub fn encrypted(self) -> Self {
+        let pki = Arc::new(Pki::new("authority of a test"));
+        let identity = pki.identity(&["dns.test", "localhost", "127.0.0.1", "::1"]);
+        let read = |path: &std::path::Path| std::fs::read(path).expect("a file of the authority");
+        let (ca, cert, key) = (read(pki.ca()), read(&identity.certificate), read(&identity.key));
+        let mut this = self
+            .file("ca.pem", ca)
+            .file("cert.pem", cert)
+            .file("key.pem", key);
+        let trust = Trust::new(&pki, "dns.test");
+        this.encrypted = Some((pki, trust));
+        this
     }
 
     /// Puts a file beside the Corefile, under a name that the Corefile may use; placeholders are filled in.
@@ -139,6 +172,8 @@ impl TestServerBuilder {
             folder: Folder::new(),
             ports: (0..=FURTHER_PORTS).map(|_| Port::any()).collect(),
             values: self.values.clone(),
+            #[cfg(feature = "encrypted")]
+            encrypted: self.encrypted.clone(),
         };
         for (name, content) in &self.files {
             match std::str::from_utf8(content) {
