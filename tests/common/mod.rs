@@ -14,6 +14,7 @@ mod load;
 mod panels;
 mod ports;
 mod process;
+pub mod samples;
 
 pub use client::{ask, exchange, udp_client};
 pub use folder::{Catena, Finished, Folder};
