@@ -1,7 +1,8 @@
 //! Queries from outside.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catena_testkit::{Answer, Connection, Query};
 
@@ -22,12 +23,25 @@ pub fn udp_client(server: SocketAddr) -> UdpSocket {
 
 /// Sends bytes over UDP and gives the answer, if one comes in time.
 pub fn exchange(socket: &UdpSocket, message: &[u8], patience: Duration) -> Option<Vec<u8>> {
-    socket.set_read_timeout(Some(patience)).expect("a timeout");
+    let deadline = Instant::now() + patience;
     socket.send(message).ok()?;
     let mut answer = vec![0; 65_535];
-    let length = socket.recv(&mut answer).ok()?;
-    answer.truncate(length);
-    Some(answer)
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A time of nought would be none.
+        socket
+            .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+            .expect("a timeout");
+        match socket.recv(&mut answer) {
+            Ok(length) => {
+                answer.truncate(length);
+                return Some(answer);
+            }
+            // A read with a time limit ends so when the process was held for a moment.
+            Err(error) if error.kind() == ErrorKind::Interrupted && !left.is_zero() => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Asks over UDP, or over TCP with `+tcp`. The answer must be to this query.
