@@ -2,10 +2,11 @@
 
 mod builder;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catena_core::counters::Counters;
 use catena_core::message::Transport;
@@ -385,11 +386,23 @@ fn udp_to(address: SocketAddr, source: IpAddr) -> UdpSocket {
 
 /// The next datagram.
 pub(crate) fn receive(socket: &UdpSocket, patience: Duration) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + patience;
     let mut buffer = vec![0; DATAGRAM];
-    socket.set_read_timeout(Some(patience)).expect("a timeout");
-    let len = socket.recv(&mut buffer).ok()?;
-    buffer.truncate(len);
-    Some(buffer)
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A time of nought would be none.
+        let limit = left.max(Duration::from_millis(1));
+        socket.set_read_timeout(Some(limit)).expect("a timeout");
+        match socket.recv(&mut buffer) {
+            Ok(len) => {
+                buffer.truncate(len);
+                return Some(buffer);
+            }
+            // A read with a time limit ends so when the process was held for a moment.
+            Err(error) if error.kind() == ErrorKind::Interrupted && !left.is_zero() => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 #[cfg(test)]

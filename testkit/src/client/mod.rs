@@ -245,6 +245,24 @@ impl Client {
         })
     }
 
+    /// Sends a message and does not wait, in datagrams, over TCP or TLS; what comes back is in the way of later answers.
+    ///
+    /// # Panics
+    ///
+    /// The transport is another, or the connection is closed.
+    #[track_caller]
+    pub fn send_ahead(&self, wire: &[u8]) {
+        let (this, wire) = (self.clone(), wire.to_vec());
+        let sent = on_runtime(async move {
+            match &this.inner.way {
+                Way::Datagrams(way) => way.send(&wire).await,
+                Way::Frames(way) => way.send(&wire).await,
+                _ => panic!("{this:?} sends nothing ahead"),
+            }
+        });
+        sent.expect("an open connection");
+    }
+
     /// Sends messages at the same time, and gives what comes back, in their order. Over transports that do one after the
     /// other, so does this.
     #[must_use]

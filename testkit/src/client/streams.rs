@@ -117,6 +117,10 @@ impl Datagrams {
         Ok(Self(Mutex::new(socket)))
     }
 
+    pub(super) async fn send(&self, wire: &[u8]) -> std::io::Result<()> {
+        self.0.lock().await.send(wire).await.map(drop)
+    }
+
     pub(super) async fn exchange(&self, wire: &[u8]) -> Reply {
         let socket = self.0.lock().await;
         if socket.send(wire).await.is_err() {
@@ -139,6 +143,12 @@ pub(super) struct Frames(Mutex<Box<dyn Stream>>);
 impl Frames {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
         Self(Mutex::new(stream))
+    }
+
+    pub(super) async fn send(&self, wire: &[u8]) -> std::io::Result<()> {
+        let mut stream = self.0.lock().await;
+        stream.write_all(&frame(wire)).await?;
+        stream.flush().await
     }
 
     pub(super) async fn exchange(&self, wire: &[u8]) -> Reply {

@@ -1,0 +1,7 @@
+//! Listeners of all transports, from outside: what they answer, what they hold off, how they go on.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod servers;
+mod table;
