@@ -108,12 +108,75 @@ const ANSWERS: &[(&str, usize, &str, &[&str])] = &[
         &["example.org. 8482 IN HINFO \"ANY obsoleted\" \"See RFC 8482\""],
     ),
     (
+        "home-assistant",
+        1,
+        "files.home.arpa. AAAA",
+        &["files.home.arpa. 600 IN AAAA 2001:db8::10"],
+    ),
+    ("home-assistant", 1, "hassio. AAAA", &[]),
+    ("coredns/view", 1, "test. A", &["test. 3600 IN A 192.0.2.1"]),
+    (
+        "coredns/template",
+        5,
+        "web.host-192-0-2-1.example. A",
+        &["web.host-192-0-2-1.example. 60 IN A 192.0.2.1"],
+    ),
+    (
+        "coredns/template",
+        5,
+        "1.2.0.192.in-addr.arpa. PTR",
+        &["1.2.0.192.in-addr.arpa. 60 IN PTR host-192-0-2-1.example."],
+    ),
+    (
+        "coredns/template",
+        6,
+        "hexc0000201.example. A",
+        &["hexc0000201.example. 60 IN A 192.0.2.1"],
+    ),
+    (
+        "coredns/template",
+        8,
+        "host-192-0-2-1.example. MX",
+        &["host-192-0-2-1.example. 60 IN MX 10 host-192-0-2-1.example."],
+    ),
+    (
         "forwarder",
         1,
         "example.org. ANY",
         &["example.org. 8482 IN HINFO \"ANY obsoleted\" \"See RFC 8482\""],
     ),
 ];
+
+/// What operators of CoreDNS find on its plugins' pages stands here too, for the plugins around a forwarder.
+#[test]
+fn the_examples_of_an_operators_plugins_are_all_there() {
+    for plugin in [
+        "acl",
+        "cache",
+        "dnstap",
+        "health",
+        "loadbalance",
+        "loop",
+        "metadata",
+        "on",
+        "pprof",
+        "prometheus",
+        "proxyproto",
+        "ready",
+        "shed",
+        "template",
+        "trace",
+        "view",
+    ] {
+        let text = read(&root().join("corefiles/coredns").join(plugin));
+        let uses = text.lines().any(|line| {
+            line.trim_start()
+                .strip_prefix(plugin)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
+        assert!(uses, "{plugin}");
+    }
+}
 
 #[test]
 fn the_corefiles_to_start_from_answer_as_they_say() {
@@ -190,10 +253,58 @@ fn server(text: &str, registry: &Registry) -> Result<TestServerBuilder, String> 
     Ok(server)
 }
 
-/// Puts free ports in the places of those that the keys name, the same for the same.
+/// Ports that have free ones in their places, in the order of these.
+#[derive(Default)]
+struct Ports(Vec<u16>);
+
+impl Ports {
+    /// What stands for the free port.
+    fn free(&mut self, port: u16) -> String {
+        let known = self.0.iter().position(|known| *known == port);
+        let number = known.unwrap_or_else(|| {
+            self.0.push(port);
+            self.0.len() - 1
+        });
+        format!("@P{}@", number + 1)
+    }
+}
+
+/// Plugins that listen themselves, and where they do so if they are not told.
+const ENDPOINTS: &[(&str, &str)] = &[
+    ("health", ":8080"),
+    ("pprof", "localhost:6053"),
+    ("prometheus", "localhost:9153"),
+    ("ready", ":8181"),
+    ("dnstap listen", ""),
+];
+
+/// Puts free ports in the places of those where plugins listen.
+fn with_free_endpoints(line: &str, ports: &mut Ports) -> String {
+    let text = line.trim_start();
+    let is_of = |(plugin, _): &&(&str, &str)| {
+        let rest = text.strip_prefix(plugin);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let Some((plugin, default)) = ENDPOINTS.iter().find(is_of) else {
+        return line.to_owned();
+    };
+    let rest = &text[plugin.len()..];
+    let given = rest
+        .split_whitespace()
+        .next()
+        .filter(|word| !word.starts_with('{'));
+    let address = given.unwrap_or(default);
+    let Some((host, Ok(port))) = address.rsplit_once(':').map(|(host, port)| (host, port.parse())) else {
+        return line.to_owned();
+    };
+    let behind = given.map_or(rest, |given| &rest[given.len() + 1..]);
+    format!("    {plugin} {host}:{}{behind}", ports.free(port))
+}
+
+/// Puts free ports in the places of those that the keys and endpoints name, the same for the same.
 fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
     let corefile = parse(text, registry)?;
-    let mut ports: Vec<u16> = Vec::new();
+    let mut ports = Ports::default();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for block in &corefile.blocks {
         let read = keys(&block.keys, 0).map_err(|errors| errors.to_string())?;
@@ -206,13 +317,6 @@ fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
                 continue;
             }
             done.push((key.span.line, key.span.column));
-            let number = ports
-                .iter()
-                .position(|port| *port == key.port)
-                .unwrap_or_else(|| {
-                    ports.push(key.port);
-                    ports.len() - 1
-                });
             let line = &mut lines[key.span.line as usize - 1];
             let end: usize = line
                 .chars()
@@ -220,7 +324,7 @@ fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
                 .map(char::len_utf8)
                 .sum();
             let port = key.port.to_string();
-            let free = format!("@P{}@", number + 1);
+            let free = ports.free(key.port);
             if line[..end].ends_with(&format!(":{port}")) {
                 line.replace_range(end - port.len()..end, &free);
             } else {
@@ -229,5 +333,9 @@ fn with_free_ports(text: &str, registry: &Registry) -> Result<String, String> {
             }
         }
     }
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| with_free_endpoints(line, &mut ports))
+        .collect();
     Ok(lines.join("\n") + "\n")
 }

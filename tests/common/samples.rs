@@ -29,7 +29,8 @@ pub fn registry() -> Registry {
 
 /// All Corefiles of the documents: those in `corefiles/`, and the blocks marked `corefile` in Markdown.
 pub fn samples() -> Vec<Sample> {
-    let files = files_in("corefiles").into_iter().map(|path| {
+    let files = ["corefiles", "corefiles/coredns"].into_iter().flat_map(files_in);
+    let files = files.map(|path| {
         let text = read(&path);
         let comment = text.lines().find_map(|line| line.strip_prefix('#'));
         let marked = text
