@@ -14,4 +14,6 @@ pub mod peers;
 pub mod process;
 pub mod query;
 pub mod run;
+pub mod tls;
 pub mod upstream;
+pub mod work;

@@ -4,17 +4,35 @@
 //! without the scheduler's help.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::histogram::Histogram;
 use crate::query::{Expect, Queries};
 
+mod doh;
+mod doh3;
+mod doq;
 mod flood;
-mod tcp;
+mod handshakes;
+mod http;
+mod idle;
+mod stream;
+mod streams;
+mod tls;
 mod udp;
 
+pub use doh::doh;
+pub use doh3::doh3;
+pub use doq::doq;
 pub use flood::{Flood, flood};
-pub use tcp::TcpLoad;
+pub use handshakes::Handshakes;
+pub use idle::{Idle, Kind};
+pub use stream::StreamLoad;
+pub use streams::StreamsLoad;
+pub use tls::TlsStream;
 pub use udp::UdpLoad;
 
 /// What happened so far.
@@ -29,6 +47,8 @@ pub struct Stats {
     pub stray: u64,
     /// Queries without an answer after [`LOST_AFTER`].
     pub lost: u64,
+    /// Good answers on new connections that resumed a session.
+    pub resumed: u64,
     /// How long the good answers took.
     pub latency: Histogram,
 }
@@ -147,6 +167,29 @@ impl Flights {
         }
     }
 }
+
+/// Connects as client number `number`.
+fn connect(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(source) = source(server, number % SOURCES) {
+        socket.bind(&source.into())?;
+    }
+    socket.connect(&server.into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The address from which a client connects: of loopback in turn. Elsewhere there is but one.
+fn source(server: SocketAddr, number: usize) -> Option<SocketAddr> {
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Some((Ipv4Addr::new(127, 0, 1, 1 + number as u8), 0).into()),
+        _ => None,
+    }
+}
+
+/// How many addresses clients come from: a server takes 4,096 connections from one, say.
+const SOURCES: usize = 16;
 
 /// A prime.
 const STRIDE: u64 = 7_368_787;

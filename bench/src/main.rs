@@ -7,24 +7,29 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use catena_bench::load::{Client, Stats, TcpLoad, UdpLoad};
-use catena_bench::peers::{Programs, Work};
+use catena_bench::load::{Client, Handshakes, Stats, StreamLoad, UdpLoad, doh, doh3, doq};
+use catena_bench::peers::Programs;
 use catena_bench::query::{Expect, Queries};
 use catena_bench::run::{Settings, run};
+use catena_bench::tls::Trust;
 use catena_bench::upstream::Upstream;
+use catena_bench::work::Work;
 use catena_bench::{echo, forwarder, process};
 
 const USAGE: &str = "\
 Measures DNS servers side by side, or plays a part in it.
 
   catena-bench run [OPTIONS]       measure, and print tables in markdown
-      --works LIST      of memory,cache,forward,tcp,flood (default: all)
-      --only LIST       only servers whose name holds one of these words; the echo always runs
+      --works LIST      of memory, cache, miss, popular, million, logs, forward, forward-dot, tcp, dot, doh, doh-get,
+                        doq, doh3, handshakes, resumption, idle-tcp, idle-dot, idle-doh, idle-streams, flood, with
+                        commas between them (default: all)
+      --only LIST       only servers whose name holds one of these words; what they are compared with always runs
       --rounds N        turns of each server (3)
       --seconds N       length of a turn (3)
       --window N        queries in flight over UDP (128)
-      --connections N   connections over TCP (32)
+      --connections N   connections over everything but UDP (32)
       --pipeline N      queries in flight on each connection (8)
+      --idle N          idle connections (10,000 and so on, as each work says)
       --no-edns         queries without EDNS
       --catena PATH     default: catena beside this program, if it is there
       --coredns PATH    a CoreDNS to measure as well
@@ -32,7 +37,11 @@ Measures DNS servers side by side, or plays a part in it.
       --out FILE        write the tables there, too
   catena-bench load ADDRESS [OPTIONS]   load one server that runs already
       --names FILE      names to ask for, one a line (default: 1,000 of the bench)
-      --tcp             over TCP; --window, --connections, --pipeline, --seconds, --no-edns as above
+      --over TRANSPORT  udp (default), tcp, dot, doh, doh-get, doq or doh3; or handshakes or resumption, where each
+                        query has a new connection of DNS over TLS; --window, --connections, --pipeline, --seconds,
+                        --no-edns as above
+      --ca FILE         who signed the server's certificate, for all but udp and tcp
+      --server-name N   the name in that certificate (dns.example.org)
       --any-answer      NOERROR is enough, also without records in the answer section
       --core N          run on this core
   catena-bench echo ADDRESS        the floor over UDP
@@ -100,6 +109,10 @@ fn run_all(mut args: Args) -> Result<(), String> {
         window: args.number("--window", 128)?,
         connections: args.number("--connections", 32)?,
         pipeline: args.number("--pipeline", 8)?,
+        idle: match args.number("--idle", usize::MAX)? {
+            usize::MAX => None,
+            count => Some(count),
+        },
         edns: !args.flag("--no-edns"),
         server_core,
         load_core,
@@ -142,30 +155,88 @@ fn load(mut args: Args) -> Result<(), String> {
     } else {
         Expect::ANSWER
     };
-    let tcp = args.flag("--tcp");
     let turn = Duration::from_secs(args.number("--seconds", 5)? as u64);
-    let window = args.number("--window", 128)?;
-    let (connections, pipeline) = (args.number("--connections", 32)?, args.number("--pipeline", 8)?);
-    if let Some(core) = args.value("--core")? {
-        process::pin_self(
-            core.parse()
-                .map_err(|_| format!("--core: `{core}` is no number"))?,
-        )
-        .map_err(text)?;
+    let core = args.value("--core")?;
+    let over = args.value("--over")?.unwrap_or_else(|| "udp".to_owned());
+    let mut trust = args
+        .value("--ca")?
+        .map(|file| Trust::from_file(&file).map_err(text))
+        .transpose()?;
+    if let (Some(trust), Some(name)) = (&mut trust, args.value("--server-name")?) {
+        trust.name = name;
     }
-    let server = args.address()?;
-    args.finish()?;
-    let mut client: Box<dyn Client> = if tcp {
-        Box::new(TcpLoad::new(server, &queries, expect, connections, pipeline).map_err(text)?)
-    } else {
-        Box::new(UdpLoad::new(server, &queries, expect, window).map_err(text)?)
+    let aim = Aim {
+        window: args.number("--window", 128)?,
+        size: (args.number("--connections", 32)?, args.number("--pipeline", 8)?),
+        server: args.address()?,
+        queries: &queries,
+        expect,
+        trust,
     };
+    args.finish()?;
+    if let Some(core) = core {
+        let number = core
+            .parse()
+            .map_err(|_| format!("--core: `{core}` is no number"))?;
+        process::pin_self(number).map_err(text)?;
+    }
+    let mut client = aim.client(&over)?;
     let start = Instant::now();
     while start.elapsed() < turn {
         client.step().map_err(text)?;
     }
     report(&client.take_stats(), turn);
     Ok(())
+}
+
+/// What a load is made of.
+struct Aim<'q> {
+    server: SocketAddr,
+    queries: &'q Queries,
+    expect: Expect,
+    window: usize,
+    /// Connections, and queries in flight on each.
+    size: (usize, usize),
+    trust: Option<Trust>,
+}
+
+impl<'q> Aim<'q> {
+    fn client(&self, over: &str) -> Result<Box<dyn Client + 'q>, String> {
+        let Self {
+            server,
+            queries,
+            expect,
+            window,
+            size,
+            ..
+        } = *self;
+        let trust = || {
+            self.trust
+                .as_ref()
+                .ok_or_else(|| format!("--over {over} takes a --ca, too"))
+        };
+        let client: Box<dyn Client + 'q> = match over {
+            "udp" => Box::new(UdpLoad::new(server, queries, expect, window).map_err(text)?),
+            "tcp" => Box::new(StreamLoad::tcp(server, queries, expect, size.0, size.1).map_err(text)?),
+            "dot" => {
+                let load = StreamLoad::tls(server, trust()?, queries, expect, size.0, size.1);
+                Box::new(load.map_err(text)?)
+            }
+            "doh" | "doh-get" => {
+                let load = doh(server, trust()?, queries, expect, size, over == "doh-get");
+                Box::new(load.map_err(text)?)
+            }
+            "doq" => Box::new(doq(server, trust()?, queries, expect, size).map_err(text)?),
+            "doh3" => Box::new(doh3(server, trust()?, queries, expect, size).map_err(text)?),
+            "handshakes" | "resumption" => {
+                let resumed = over == "resumption";
+                let load = Handshakes::new(server, trust()?, queries, expect, size.0, resumed);
+                Box::new(load.map_err(text)?)
+            }
+            _ => return Err(format!("--over: `{over}` is no transport\n\n{USAGE}")),
+        };
+        Ok(client)
+    }
 }
 
 fn report(stats: &Stats, turn: Duration) {

@@ -5,64 +5,44 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 mod corefile;
+mod dnsdist;
 mod others;
+mod unbound;
 
 pub(crate) use others::ZONE;
 
 use crate::query::Expect;
-
-/// What a server shall do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a closed list; a work is added together with its peers"
-)]
-pub enum Work {
-    /// Answer 1,000 names from memory over UDP.
-    Memory,
-    /// The same over TCP, with kept connections.
-    Tcp,
-    /// Answer 1,000 names from the cache before the forwarding, over UDP.
-    Cache,
-    /// Forward over UDP, nothing cached.
-    Forward,
-    /// Survive a million queries a second.
-    Flood,
-}
-
-impl Work {
-    /// All, in the order in which they are measured.
-    pub const ALL: [Self; 5] = [Self::Memory, Self::Cache, Self::Forward, Self::Tcp, Self::Flood];
-
-    /// As the command line and the table call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cache => "cache",
-            Self::Tcp => "tcp",
-            Self::Forward => "forward",
-            Self::Flood => "flood",
-        }
-    }
-}
+use crate::tls::Identity;
+use crate::work::Work;
 
 /// What a configuration is made for.
 pub struct Ground<'a> {
     /// The folder of this run; files of the plan are written there.
     pub dir: &'a Path,
-    /// Where the server listens.
+    /// Where the server listens for plain DNS.
     pub address: SocketAddr,
+    /// Where it listens for encrypted DNS, where the work asks for it.
+    pub secure: SocketAddr,
     /// Where its API or its metrics listen, if it has any.
     pub http: SocketAddr,
     /// Where the upstream listens.
     pub upstream: SocketAddr,
+    /// How many connections it must allow.
+    pub connections: usize,
     /// Names and addresses that the server knows.
     pub hosts: &'a [(String, String)],
+    /// What encrypted listeners show, those of upstreams too.
+    pub identity: &'a Identity,
 }
 
 impl Ground<'_> {
     fn path(&self, file: &str) -> String {
         self.dir.join(file).display().to_string()
+    }
+
+    /// The files of certificate and key.
+    fn identity(&self) -> (std::path::Display<'_>, std::path::Display<'_>) {
+        (self.identity.certificate.display(), self.identity.key.display())
     }
 }
 
@@ -91,6 +71,9 @@ impl Plan {
     }
 }
 
+/// Makes a server's configuration.
+pub(crate) type Planner = fn(&Ground<'_>) -> Plan;
+
 /// How a server learns the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
@@ -118,8 +101,12 @@ pub struct Contender {
     pub expect: Expect,
     /// How it learns the names.
     pub learns: Learns,
+    /// What it is asked over, where that is not the work's own transport.
+    pub over: Option<Work>,
+    /// Whether it writes a line for each query to its output, which is a pipe that is read.
+    pub logs: bool,
     /// Makes its configuration.
-    pub plan: fn(&Ground<'_>) -> Plan,
+    pub plan: Planner,
 }
 
 /// The programs that were found.
@@ -135,57 +122,89 @@ pub struct Programs {
 /// All servers for a work, and the names of those which are not installed.
 pub fn contenders(work: Work, programs: &Programs) -> (Vec<Contender>, Vec<&'static str>) {
     let mut found = Found::default();
-    let echo: fn(&Ground<'_>) -> Plan = match work {
-        Work::Tcp => |ground| Plan::new(["echo-tcp".to_owned(), ground.address.to_string()]),
-        _ => |ground| Plan::new(["echo".to_owned(), ground.address.to_string()]),
-    };
-    if work != Work::Flood {
-        found.add("echo", Some(programs.own.clone()), Expect::NOERROR, echo);
+    let own = Some(programs.own.clone());
+    match work.reference() {
+        Some("echo") if work == Work::Tcp => found.add("echo", own.clone(), Expect::NOERROR, |ground| {
+            Plan::new(["echo-tcp".to_owned(), ground.address.to_string()])
+        }),
+        Some("echo") => found.add("echo", own.clone(), Expect::NOERROR, |ground| {
+            Plan::new(["echo".to_owned(), ground.address.to_string()])
+        }),
+        _ => {}
     }
-    match work {
-        Work::Memory | Work::Tcp | Work::Flood => {
-            found.add("nsd", installed("nsd"), Expect::ANSWER, others::nsd);
-            found.add("knot", installed("knotd"), Expect::ANSWER, others::knot);
-            found.add(
-                "unbound",
-                installed("unbound"),
-                Expect::ANSWER,
-                others::unbound_local,
-            );
-        }
-        Work::Cache => {
-            found.add(
-                "dnsdist",
-                installed("dnsdist"),
-                Expect::ANSWER,
-                others::dnsdist_cache,
-            );
-            found.add(
-                "unbound",
-                installed("unbound"),
-                Expect::ANSWER,
-                others::unbound_cache,
-            );
-        }
-        Work::Forward => {
-            let own = Some(programs.own.clone());
-            found.add("bare forwarder", own, Expect::ANSWER, |ground| {
-                let (address, upstream) = (ground.address.to_string(), ground.upstream.to_string());
-                Plan::new(["forwarder".to_owned(), address, upstream])
-            });
-            found.add("dnsdist", installed("dnsdist"), Expect::ANSWER, others::dnsdist);
-            found.add(
-                "unbound",
-                installed("unbound"),
-                Expect::ANSWER,
-                others::unbound_forward,
-            );
-        }
+    if work == Work::Forward {
+        found.add("bare forwarder", own, Expect::ANSWER, |ground| {
+            let (address, upstream) = (ground.address.to_string(), ground.upstream.to_string());
+            Plan::new(["forwarder".to_owned(), address, upstream])
+        });
+    }
+    for (name, program, plan) in debian(work) {
+        found.add(name, installed(program), Expect::ANSWER, *plan);
     }
     for (name, program) in [("catena", &programs.catena), ("coredns", &programs.coredns)] {
         found.add_corefiles(work, name, program.as_ref());
     }
     (found.contenders, found.missing)
+}
+
+/// Debian's servers for a work: label, program, configuration.
+fn debian(work: Work) -> &'static [(&'static str, &'static str, Planner)] {
+    match work {
+        Work::Memory | Work::Tcp | Work::Flood => &[
+            ("nsd", "nsd", others::nsd),
+            ("knot", "knotd", others::knot),
+            ("unbound", "unbound", unbound::local),
+        ],
+        Work::Cache => &[
+            ("dnsdist", "dnsdist", dnsdist::cache),
+            ("unbound", "unbound", unbound::cache),
+        ],
+        Work::Miss => &[
+            ("dnsdist", "dnsdist", dnsdist::forward),
+            ("dnsdist, cache", "dnsdist", dnsdist::cache),
+            ("unbound, cache", "unbound", unbound::cache),
+        ],
+        Work::Popular => &[
+            ("dnsdist", "dnsdist", dnsdist::cache),
+            ("unbound", "unbound", unbound::cache_small),
+        ],
+        Work::Million => &[
+            ("dnsdist", "dnsdist", dnsdist::cache_million),
+            ("unbound", "unbound", unbound::cache_million),
+        ],
+        Work::Forward => &[
+            ("dnsdist", "dnsdist", dnsdist::forward),
+            ("unbound", "unbound", unbound::forward),
+        ],
+        Work::ForwardDot => &[
+            ("dnsdist", "dnsdist", dnsdist::forward_dot),
+            ("unbound", "unbound", unbound::forward_dot),
+        ],
+        Work::Dot | Work::Handshakes | Work::Resumption => &[
+            ("nsd", "nsd", others::nsd_dot),
+            ("unbound", "unbound", unbound::dot),
+            ("dnsdist", "dnsdist", dnsdist::dot),
+            ("kresd", "kresd", others::kresd_dot),
+        ],
+        Work::IdleDot => &[
+            ("nsd", "nsd", others::nsd_dot),
+            ("unbound", "unbound", unbound::dot_idle),
+            ("dnsdist", "dnsdist", dnsdist::dot),
+            ("kresd", "kresd", others::kresd_dot),
+        ],
+        Work::Doh | Work::DohGet => &[
+            ("unbound", "unbound", unbound::doh),
+            ("dnsdist", "dnsdist", dnsdist::doh),
+            ("kresd", "kresd", others::kresd_doh),
+        ],
+        Work::IdleDoh | Work::IdleStreams => &[
+            ("unbound", "unbound", unbound::doh_idle),
+            ("dnsdist", "dnsdist", dnsdist::doh),
+            ("kresd", "kresd", others::kresd_doh),
+        ],
+        // None of Debian's serves these.
+        Work::Doq | Work::Doh3 | Work::Logs | Work::IdleTcp => &[],
+    }
 }
 
 #[derive(Default)]
@@ -195,19 +214,15 @@ struct Found {
 }
 
 impl Found {
-    fn add(
-        &mut self,
-        name: &'static str,
-        program: Option<PathBuf>,
-        expect: Expect,
-        plan: fn(&Ground<'_>) -> Plan,
-    ) {
+    fn add(&mut self, name: &'static str, program: Option<PathBuf>, expect: Expect, plan: Planner) {
         match program {
             Some(program) => self.contenders.push(Contender {
                 label: name.to_owned(),
                 program,
                 expect,
                 learns: Learns::Itself,
+                over: None,
+                logs: false,
                 plan,
             }),
             None => self.missing.push(name),
@@ -218,16 +233,18 @@ impl Found {
         let Some(program) = program else {
             return self.missing.push(name);
         };
-        let own = match name {
-            "catena" => corefile::variants_of_catena(work),
-            _ => &[],
-        };
-        for variant in corefile::variants(work).iter().chain(own) {
+        let mut variants = corefile::variants(work);
+        if name == "catena" {
+            variants.extend(corefile::variants_of_catena(work));
+        }
+        for variant in variants {
             self.contenders.push(Contender {
                 label: format!("{name} {}", variant.label),
                 program: program.clone(),
                 expect: variant.expect,
                 learns: variant.learns,
+                over: variant.over,
+                logs: variant.logs,
                 plan: variant.plan,
             });
         }
@@ -242,3 +259,6 @@ fn installed(name: &str) -> Option<PathBuf> {
         .map(|dir| dir.join(name))
         .find(|program| program.is_file())
 }
+
+/// Seconds for which idle connections are kept: longer than any turn.
+const PATIENCE_SECONDS: usize = 600;

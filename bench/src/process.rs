@@ -1,9 +1,11 @@
 //! A server as a child process: pinned to a core, measured from outside, ended with all its children.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::peers::{Contender, Plan};
@@ -11,6 +13,7 @@ use crate::peers::{Contender, Plan};
 /// A running server.
 pub struct Server {
     child: Child,
+    lines: Arc<AtomicU64>,
 }
 
 /// The CPU time and memory of a process and all its descendants.
@@ -34,18 +37,34 @@ impl Server {
             fs::write(dir.join(name), text)?;
         }
         let output = fs::File::create(dir.join("output"))?;
+        let stdout = if contender.logs {
+            Stdio::piped()
+        } else {
+            output.try_clone()?.into()
+        };
         // `taskset` replaces itself by the server, so the child's id is the server's.
-        let child = Command::new("taskset")
+        let mut child = Command::new("taskset")
             .args(["-c", &core.to_string()])
             .arg(&contender.program)
             .args(&plan.args)
             .envs(plan.env.iter().copied())
             .current_dir(dir)
             .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
+            .stdout(stdout)
             .stderr(output)
             .spawn()?;
-        Ok(Self { child })
+        let lines = Arc::default();
+        if let Some(log) = child.stdout.take() {
+            let lines = Arc::clone(&lines);
+            // It ends with the server.
+            std::thread::spawn(move || count_lines(log, &lines));
+        }
+        Ok(Self { child, lines })
+    }
+
+    /// How many lines its log has had so far.
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
     }
 
     /// The server's process id.
@@ -96,6 +115,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Reads a log as somebody does who keeps it.
+fn count_lines(mut log: ChildStdout, lines: &AtomicU64) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = log.read(&mut buffer) {
+        let ends = buffer[..count].iter().filter(|byte| **byte == b'\n').count();
+        lines.fetch_add(ends as u64, Ordering::Relaxed);
     }
 }
 

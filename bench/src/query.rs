@@ -1,6 +1,7 @@
 //! Queries made beforehand, and the check of what comes back for them.
 
 /// A list of queries in wire form, id 0, one for each name.
+#[derive(Clone)]
 pub struct Queries {
     wire: Vec<u8>,
     ends: Vec<usize>,
@@ -29,18 +30,24 @@ impl Queries {
     ///
     /// A label that is too long is cut: the names are our own.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, edns: bool) -> Self {
-        let mut queries = Self {
-            wire: Vec::new(),
-            ends: Vec::new(),
-            edns,
-        };
+        let mut queries = Self::none(edns);
         for name in names {
             queries.add(name);
         }
         queries
     }
 
-    fn add(&mut self, name: &str) {
+    /// No queries yet.
+    pub fn none(edns: bool) -> Self {
+        Self {
+            wire: Vec::new(),
+            ends: Vec::new(),
+            edns,
+        }
+    }
+
+    /// Adds one of type A.
+    pub fn add(&mut self, name: &str) {
         let additional = u8::from(self.edns);
         self.wire
             .extend_from_slice(&[0, 0, FLAG_RD, 0, 0, 1, 0, 0, 0, 0, 0, additional]);

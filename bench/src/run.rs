@@ -7,14 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod cache;
+mod idle;
+mod load;
 mod measure;
+mod sample;
 mod table;
 
-use measure::Sample;
+use sample::Sample;
 
-use crate::peers::{Contender, Ground, Programs, Work, contenders};
+use crate::peers::{Contender, Ground, Programs, contenders};
 use crate::process::pin_self;
 use crate::query::Queries;
+use crate::tls::Identity;
+use crate::work::Work;
 
 /// What to measure, and how.
 pub struct Settings {
@@ -28,10 +34,12 @@ pub struct Settings {
     pub turn: Duration,
     /// Queries in flight over UDP.
     pub window: usize,
-    /// Connections over TCP, and queries in flight on each.
+    /// Connections over everything but UDP, and queries in flight on each.
     pub connections: usize,
     /// See `connections`.
     pub pipeline: usize,
+    /// Idle connections, as far as descriptors allow; each work has its own number where this is none.
+    pub idle: Option<usize>,
     /// Whether queries carry EDNS.
     pub edns: bool,
     /// The core of the servers.
@@ -53,13 +61,18 @@ pub struct Settings {
 /// The load cannot be made. A server that fails is left out of its table, and named below it.
 pub fn run(settings: &Settings) -> io::Result<String> {
     pin_self(settings.load_core)?;
+    // For idle connections; servers inherit it.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let identity = Identity::new(&settings.scratch)?;
     let hosts = hosts();
     let mut text = table::heading(settings);
     for work in &settings.works {
         let (mut contenders, mut missing) = contenders(*work, &settings.programs);
         let wanted =
             |label: &str| settings.only.is_empty() || settings.only.iter().any(|word| label.contains(word));
-        contenders.retain(|contender| contender.label == "echo" || wanted(&contender.label));
+        contenders.retain(|contender| {
+            Some(contender.label.as_str()) == work.reference() || wanted(&contender.label)
+        });
         missing.retain(|name| wanted(name));
         let queries = queries(*work, &hosts, settings.edns);
         let course = Course {
@@ -67,6 +80,7 @@ pub fn run(settings: &Settings) -> io::Result<String> {
             work: *work,
             hosts: &hosts,
             queries: &queries,
+            identity: &identity,
         };
         let results = course.rounds(&contenders)?;
         text.push_str(&table::section(*work, &results, &missing));
@@ -87,6 +101,7 @@ struct Course<'a> {
     work: Work,
     hosts: &'a [(String, String)],
     queries: &'a Queries,
+    identity: &'a Identity,
 }
 
 impl Course<'_> {
@@ -111,7 +126,7 @@ impl Course<'_> {
                             "{} {round}: {}: {}",
                             self.work.name(),
                             contender.label,
-                            sample.brief()
+                            sample.brief(self.work)
                         );
                         outcome.samples.push(sample);
                     }
@@ -128,14 +143,15 @@ impl Course<'_> {
     fn turn(&self, contender: &Contender) -> io::Result<Sample> {
         let dir = scratch_dir(&self.settings.scratch, self.work, &contender.label)?;
         let address = free_address()?;
-        let http = free_address()?;
-        let upstream = free_address()?;
         let ground = Ground {
             dir: &dir,
             address,
-            http,
-            upstream,
+            secure: free_address()?,
+            http: free_address()?,
+            upstream: free_address()?,
             hosts: self.hosts,
+            connections: self.settings.connections + idle::count(self.settings, self.work),
+            identity: self.identity,
         };
         let plan = (contender.plan)(&ground);
         measure::Turn {
@@ -163,14 +179,21 @@ pub fn hosts() -> Vec<(String, String)> {
 /// Forwarders are asked for so many names that no two equal queries are under way, which some would join.
 fn queries(work: Work, hosts: &[(String, String)], edns: bool) -> Queries {
     match work {
-        Work::Forward => {
-            let names: Vec<_> = (0..100_000)
-                .map(|number| format!("n{number}.{}", crate::peers::ZONE))
-                .collect();
-            Queries::new(names.iter().map(String::as_str), edns)
-        }
+        Work::Forward | Work::ForwardDot => numbered('n', 100_000, edns),
+        // So many that no turn asks for one twice.
+        Work::Miss => numbered('n', 3_000_000, edns),
+        Work::Million => numbered('n', 1_000_000, edns),
         _ => Queries::new(hosts.iter().map(|(name, _)| name.as_str()), edns),
     }
+}
+
+/// Queries for names that differ in a number only.
+fn numbered(letter: char, count: usize, edns: bool) -> Queries {
+    let mut queries = Queries::none(edns);
+    for number in 0..count {
+        queries.add(&format!("{letter}{number}.{}", crate::peers::ZONE));
+    }
+    queries
 }
 
 fn scratch_dir(scratch: &Path, work: Work, label: &str) -> io::Result<PathBuf> {

@@ -8,10 +8,59 @@ use catena_core::net::sockets;
 
 use crate::query::answer;
 
-/// An upstream that is driven by [`step`](Self::step).
+mod streams;
+
+pub use streams::StreamUpstream;
+
+/// Who is behind the servers: driven by calls, like the load.
+pub trait Behind {
+    /// Answers what is there, without waiting. Returns how many queries came.
+    ///
+    /// # Errors
+    ///
+    /// A socket fails.
+    fn step(&mut self) -> io::Result<usize>;
+
+    /// What was answered since the last call.
+    fn take_answered(&mut self) -> Answered;
+}
+
+/// How many queries an upstream answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answered {
+    /// All of them.
+    pub all: u64,
+    /// Those for names of the popular set, whose first label begins with `host`.
+    pub popular: u64,
+}
+
+/// Two upstreams as one, such as UDP and TCP on one port.
+impl<A: Behind, B: Behind> Behind for (A, B) {
+    fn step(&mut self) -> io::Result<usize> {
+        Ok(self.0.step()? + self.1.step()?)
+    }
+
+    fn take_answered(&mut self) -> Answered {
+        let (first, second) = (self.0.take_answered(), self.1.take_answered());
+        Answered {
+            all: first.all + second.all,
+            popular: first.popular + second.popular,
+        }
+    }
+}
+
+impl Answered {
+    fn count(&mut self, query: &[u8]) {
+        self.all += 1;
+        // A header, the length of the first label, the label.
+        self.popular += u64::from(query.get(13..17) == Some(b"host"));
+    }
+}
+
+/// An upstream over UDP.
 pub struct Upstream {
-    /// Queries answered so far.
-    pub answered: u64,
+    answered: Answered,
     ttl: u32,
     socket: UdpSocket,
     received: RecvBatch,
@@ -27,7 +76,7 @@ impl Upstream {
     /// The address cannot be bound.
     pub fn new(address: SocketAddr, ttl: u32) -> io::Result<Self> {
         Ok(Self {
-            answered: 0,
+            answered: Answered::default(),
             ttl,
             socket: sockets::udp(address).map_err(io::Error::other)?,
             received: RecvBatch::with_slot_size(DEFAULT_SLOTS, 4096),
@@ -45,29 +94,6 @@ impl Upstream {
         self.socket.local_addr()
     }
 
-    /// Answers what is there, without waiting. Returns how many queries came.
-    ///
-    /// # Errors
-    ///
-    /// The socket fails.
-    pub fn step(&mut self) -> io::Result<usize> {
-        let count = match self.received.recv(&self.socket) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(error),
-        };
-        for datagram in self.received.iter() {
-            let Some(peer) = datagram.source else { continue };
-            if answer(datagram.bytes, self.ttl, &mut self.spare) {
-                self.answers.push(&self.spare, peer, datagram.local);
-            }
-        }
-        self.answered += self.answers.len() as u64;
-        let _ = self.answers.send(&self.socket);
-        self.answers.clear();
-        Ok(count)
-    }
-
     /// Answers for ever.
     ///
     /// # Errors
@@ -79,5 +105,29 @@ impl Upstream {
                 std::thread::yield_now();
             }
         }
+    }
+}
+
+impl Behind for Upstream {
+    fn step(&mut self) -> io::Result<usize> {
+        let count = match self.received.recv(&self.socket) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        for datagram in self.received.iter() {
+            let Some(peer) = datagram.source else { continue };
+            if answer(datagram.bytes, self.ttl, &mut self.spare) {
+                self.answered.count(datagram.bytes);
+                self.answers.push(&self.spare, peer, datagram.local);
+            }
+        }
+        let _ = self.answers.send(&self.socket);
+        self.answers.clear();
+        Ok(count)
+    }
+
+    fn take_answered(&mut self) -> Answered {
+        std::mem::take(&mut self.answered)
     }
 }

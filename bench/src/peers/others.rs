@@ -1,19 +1,36 @@
-//! The peers with configuration languages of their own.
+//! nsd, knot and knot-resolver.
 //!
 //! Each has one thread for queries, answers without rate limits, and is otherwise as it ships.
 
-use super::{Ground, Plan};
+use super::{Ground, PATIENCE_SECONDS, Plan};
 
 /// The zone that holds all names of a run.
 pub(crate) const ZONE: &str = "bench.example.org";
 
 pub(super) fn nsd(ground: &Ground<'_>) -> Plan {
+    nsd_with(ground, "  tcp-count: 1000\n")
+}
+
+pub(super) fn nsd_dot(ground: &Ground<'_>) -> Plan {
+    let ((certificate, key), secure) = (ground.identity(), ground.secure);
+    let own = format!(
+        "  tcp-count: {}\n  tcp-timeout: {PATIENCE_SECONDS}\n  ip-address: {}@{}\n  tls-port: {}\n  \
+         tls-service-key: \"{key}\"\n  tls-service-pem: \"{certificate}\"\n",
+        ground.connections,
+        secure.ip(),
+        secure.port(),
+        secure.port(),
+    );
+    nsd_with(ground, &own)
+}
+
+fn nsd_with(ground: &Ground<'_>, own: &str) -> Plan {
     let (ip, port, dir) = (ground.address.ip(), ground.address.port(), ground.dir.display());
     let text = format!(
         "server:\n  server-count: 1\n  ip-address: {ip}@{port}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{dir}\"\n  \
          database: \"\"\n  pidfile: \"{dir}/nsd.pid\"\n  xfrdfile: \"{dir}/xfrd.state\"\n  zonelistfile: \
-         \"{dir}/zone.list\"\n  xfrdir: \"{dir}\"\n  logfile: \"{dir}/nsd.log\"\n  tcp-count: 1000\n  tcp-query-count: 0\n  \
-         rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  name: {ZONE}\n  \
+         \"{dir}/zone.list\"\n  xfrdir: \"{dir}\"\n  logfile: \"{dir}/nsd.log\"\n  tcp-query-count: 0\n  \
+         rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\n{own}remote-control:\n  control-enable: no\nzone:\n  name: {ZONE}\n  \
          zonefile: zone\n"
     );
     Plan::new(["-d".to_owned(), "-c".to_owned(), ground.path("nsd.conf")])
@@ -33,62 +50,38 @@ pub(super) fn knot(ground: &Ground<'_>) -> Plan {
         .file("zone", zone(ground))
 }
 
-pub(super) fn unbound_local(ground: &Ground<'_>) -> Plan {
-    let mut own = format!("  local-zone: \"{ZONE}.\" static\n");
-    for (name, address) in ground.hosts {
-        own.push_str(&format!("  local-data: \"{name}. 3600 IN A {address}\"\n"));
-    }
-    unbound(ground, &own, "")
+pub(super) fn kresd_dot(ground: &Ground<'_>) -> Plan {
+    kresd(ground, "tls")
 }
 
-pub(super) fn unbound_forward(ground: &Ground<'_>) -> Plan {
-    // The upstream's TTL is 0; this keeps unbound from holding the answers all the same.
-    let own = "  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n";
-    unbound(ground, own, &forward_zone(ground))
+pub(super) fn kresd_doh(ground: &Ground<'_>) -> Plan {
+    kresd(ground, "doh2")
 }
 
-pub(super) fn unbound_cache(ground: &Ground<'_>) -> Plan {
-    unbound(ground, "", &forward_zone(ground))
-}
-
-fn forward_zone(ground: &Ground<'_>) -> String {
-    let upstream = ground.upstream;
-    format!(
-        "forward-zone:\n  name: \".\"\n  forward-addr: {}@{}\n",
+/// Answers from its cache, without validation.
+fn kresd(ground: &Ground<'_>, kind: &str) -> Plan {
+    let (address, secure, upstream) = (ground.address, ground.secure, ground.upstream);
+    let (certificate, key) = ground.identity();
+    let text = format!(
+        "net.listen('{}', {}, {{ kind = 'dns' }})\nnet.listen('{}', {}, {{ kind = '{kind}' }})\n\
+         net.tls('{certificate}', '{key}')\nnet.tcp_in_idle({PATIENCE_SECONDS}000)\ntrust_anchors.remove('.')\n\
+         cache.open(100 * MB, 'lmdb://{}')\npolicy.add(policy.all(policy.STUB('{}@{}')))\n",
+        address.ip(),
+        address.port(),
+        secure.ip(),
+        secure.port(),
+        ground.path("cache"),
         upstream.ip(),
-        upstream.port()
-    )
-}
-
-fn unbound(ground: &Ground<'_>, own: &str, zones: &str) -> Plan {
-    let (ip, port, dir) = (ground.address.ip(), ground.address.port(), ground.dir.display());
-    let text = format!(
-        "server:\n  num-threads: 1\n  interface: {ip}\n  port: {port}\n  access-control: 0.0.0.0/0 allow\n  username: \"\"\n  \
-         chroot: \"\"\n  directory: \"{dir}\"\n  pidfile: \"{dir}/unbound.pid\"\n  logfile: \"{dir}/unbound.log\"\n  use-syslog: \
-         no\n  do-daemonize: no\n  do-not-query-localhost: no\n  module-config: \"iterator\"\n  incoming-num-tcp: 1000\n  \
-         num-queries-per-thread: 4096\n  outgoing-range: 8192\n  so-rcvbuf: 4m\n{own}{zones}remote-control:\n  \
-         control-enable: no\n"
+        upstream.port(),
     );
-    Plan::new(["-d".to_owned(), "-c".to_owned(), ground.path("unbound.conf")]).file("unbound.conf", text)
-}
-
-pub(super) fn dnsdist(ground: &Ground<'_>) -> Plan {
-    dnsdist_with(ground, "")
-}
-
-pub(super) fn dnsdist_cache(ground: &Ground<'_>) -> Plan {
-    dnsdist_with(ground, "getPool(\"\"):setCache(newPacketCache(10000))\n")
-}
-
-fn dnsdist_with(ground: &Ground<'_>, own: &str) -> Plan {
-    // Without its look-up of security news.
-    let text = format!(
-        "setSecurityPollSuffix(\"\")\nsetACL({{\"0.0.0.0/0\"}})\nsetLocal(\"{}\")\nsetMaxUDPOutstanding(65535)\n\
-         newServer({{address=\"{}\", checkName=\"check.{ZONE}.\"}})\n{own}",
-        ground.address, ground.upstream
-    );
-    let args = ["--supervised", "--disable-syslog", "-C"].map(str::to_owned);
-    Plan::new(args.into_iter().chain([ground.path("dnsdist.conf")])).file("dnsdist.conf", text)
+    let dir = ground.dir.display().to_string();
+    Plan::new([
+        "--noninteractive".to_owned(),
+        "--config".to_owned(),
+        ground.path("kresd.conf"),
+        dir,
+    ])
+    .file("kresd.conf", text)
 }
 
 fn zone(ground: &Ground<'_>) -> String {

@@ -1,22 +1,30 @@
-//! Load over TCP: connections that are kept, several queries in flight on each.
+//! Load over TCP and TLS: connections that are kept, several queries in flight on each.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::Resumption;
+
+use super::tls::TlsStream;
 use super::{Client, Flights, Stats};
 use crate::query::{Expect, Queries};
+use crate::tls::Trust;
 
 /// Clients that each keep a window of queries in flight on one connection.
-pub struct TcpLoad<'q> {
+///
+/// All queries that have room are written at once: over TLS they share a record.
+pub struct StreamLoad<'q, S> {
     stats: Stats,
     queries: &'q Queries,
     expect: Expect,
-    connections: Vec<Connection>,
+    connections: Vec<Connection<S>>,
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     flights: Flights,
     outgoing: Vec<u8>,
     written: usize,
@@ -24,44 +32,80 @@ struct Connection {
     read: usize,
 }
 
-impl<'q> TcpLoad<'q> {
+impl<'q> StreamLoad<'q, TcpStream> {
     /// Opens `connections` to `server`, for `window` queries in flight on each.
     ///
     /// # Errors
     ///
     /// A connection does not come about.
-    pub fn new(
+    pub fn tcp(
         server: SocketAddr,
         queries: &'q Queries,
         expect: Expect,
         connections: usize,
         window: usize,
     ) -> io::Result<Self> {
-        let connections = (0..connections)
-            .map(|number| {
-                let stream = TcpStream::connect(server)?;
-                stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
-                Ok(Connection {
-                    stream,
-                    flights: Flights::new(window, number as u64 * 31),
-                    outgoing: Vec::new(),
-                    written: 0,
-                    incoming: vec![0; BUFFER_BYTES],
-                    read: 0,
-                })
+        let open = || {
+            let stream = TcpStream::connect(server)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        };
+        let streams = (0..connections).map(|_| open()).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self::new(streams, queries, expect, window))
+    }
+}
+
+impl<'q> StreamLoad<'q, TlsStream> {
+    /// The same over TLS, with the handshakes done.
+    ///
+    /// # Errors
+    ///
+    /// A connection does not come about, or its certificate is not trusted.
+    pub fn tls(
+        server: SocketAddr,
+        trust: &Trust,
+        queries: &'q Queries,
+        expect: Expect,
+        connections: usize,
+        window: usize,
+    ) -> io::Result<Self> {
+        let config: Arc<ClientConfig> = trust.over_tcp(Some(b"dot"), Resumption::disabled())?;
+        let open = |number| {
+            let mut stream = TlsStream::connect(server, number, &config, trust)?;
+            stream.finish_handshake()?;
+            stream.set_nonblocking()?;
+            Ok(stream)
+        };
+        let streams = (0..connections).map(open).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self::new(streams, queries, expect, window))
+    }
+}
+
+impl<'q, S> StreamLoad<'q, S> {
+    fn new(streams: Vec<S>, queries: &'q Queries, expect: Expect, window: usize) -> Self {
+        let connections = streams
+            .into_iter()
+            .zip(0..)
+            .map(|(stream, number)| Connection {
+                stream,
+                flights: Flights::new(window, number * 31),
+                outgoing: Vec::new(),
+                written: 0,
+                incoming: vec![0; BUFFER_BYTES],
+                read: 0,
             })
-            .collect::<io::Result<_>>()?;
-        Ok(Self {
+            .collect();
+        Self {
             stats: Stats::default(),
             queries,
             expect,
             connections,
-        })
+        }
     }
 }
 
-impl Client for TcpLoad<'_> {
+impl<S: Read + Write> Client for StreamLoad<'_, S> {
     fn step(&mut self) -> io::Result<usize> {
         let before = self.stats.answered;
         for connection in &mut self.connections {
@@ -75,7 +119,7 @@ impl Client for TcpLoad<'_> {
     }
 }
 
-impl Connection {
+impl<S: Read + Write> Connection<S> {
     fn step(&mut self, queries: &Queries, expect: Expect, stats: &mut Stats) -> io::Result<()> {
         match self.stream.read(&mut self.incoming[self.read..]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -118,7 +162,10 @@ impl Connection {
         }
         self.outgoing.clear();
         self.written = 0;
-        Ok(())
+        match self.stream.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            flushed => flushed,
+        }
     }
 }
 
