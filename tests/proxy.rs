@@ -16,7 +16,7 @@ const NAME: &str = "dns.example.org";
 const ZONE: &str = "a.example.org. 60 IN A 192.0.2.1";
 const ANSWER: [&str; 1] = ["a.example.org. 60 IN A 192.0.2.1"];
 
-/// An upstream over TLS with a certificate for [`NAME`] and 127.0.0.1.
+/// An upstream over TLS with a certificate for [`NAME`], 127.0.0.1 and localhost.
 struct Upstreams {
     pki: Pki,
     upstream: Upstream,
@@ -25,7 +25,7 @@ struct Upstreams {
 impl Upstreams {
     fn start() -> Self {
         let pki = Pki::new("the upstream's authority");
-        let tls = pki.identity(&[NAME, "127.0.0.1"]).server(&[]);
+        let tls = pki.identity(&[NAME, "127.0.0.1", "localhost"]).server(&[]);
         let upstream = Upstream::start_over(Transport::Tls, ZONE, Some(tls));
         Self { pki, upstream }
     }
@@ -103,6 +103,12 @@ fn the_identity_is_that_of_the_name_or_the_address_and_of_a_trusted_authority() 
         (
             "the name",
             &[("DNS_PROXY_UPSTREAM_SERVERNAME", NAME)][..],
+            true,
+            "",
+        ),
+        (
+            "a host name",
+            &[("DNS_PROXY_UPSTREAM_SERVER", "localhost")],
             true,
             "",
         ),

@@ -27,7 +27,7 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// What the proxy does: the settings, read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Proxy {
-    servers: Vec<SocketAddr>,
+    servers: Vec<Server>,
     /// None, one for all, or one for each server.
     names: Vec<String>,
     ca: Option<String>,
@@ -42,6 +42,14 @@ pub(super) struct Proxy {
     health: Option<String>,
     ready: Option<String>,
     log: bool,
+}
+
+/// A server to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    /// An IP address or a host name.
+    host: String,
+    port: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +126,7 @@ impl Proxy {
         };
         let servers = self.servers.iter().enumerate();
         let servers: Vec<String> = servers
-            .map(|(place, server)| target(*server, own_name(place)))
+            .map(|(place, server)| server.target(own_name(place)))
             .collect();
         line(&format!("forward . {} {{", servers.join(" ")));
         if let Some(file) = &self.ca {
@@ -132,12 +140,48 @@ impl Proxy {
     }
 }
 
-/// A server as `forward` takes it, with the name that its certificate must have.
-fn target(server: SocketAddr, name: Option<&str>) -> String {
-    let name = name.map(|name| format!("%{name}")).unwrap_or_default();
-    match server.ip() {
-        IpAddr::V4(ip) => format!("tls://{ip}{name}:{}", server.port()),
-        IpAddr::V6(ip) => format!("tls://[{ip}{name}]:{}", server.port()),
+impl Server {
+    /// Reads an IP address or a host name, with the port that stands behind it or `default`.
+    fn read(text: &str, default: u16) -> Option<Self> {
+        let server = |ip: IpAddr, port: u16| Self {
+            host: ip.to_string(),
+            port,
+        };
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            let usable = address.port() != 0 && !address.ip().is_unspecified();
+            return usable.then(|| server(address.ip(), address.port()));
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(text);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return (!ip.is_unspecified()).then(|| server(ip, default));
+        }
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (name, port(number)?),
+            None => (text, default),
+        };
+        // What ends in a number is an address with a slip.
+        let is_number = name
+            .rsplit('.')
+            .next()
+            .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+        (is_host_name(name) && !is_number).then(|| Self {
+            host: name.to_owned(),
+            port: number,
+        })
+    }
+
+    /// As `forward` takes it, with the name that its certificate must have.
+    fn target(&self, name: Option<&str>) -> String {
+        let (host, port) = (&self.host, self.port);
+        let name = name.map(|name| format!("%{name}")).unwrap_or_default();
+        if host.contains(':') {
+            format!("tls://[{host}{name}]:{port}")
+        } else {
+            format!("tls://{host}{name}:{port}")
+        }
     }
 }
 
@@ -149,21 +193,16 @@ fn duration(time: Duration) -> String {
     }
 }
 
-fn servers(given: &Given) -> Result<Vec<SocketAddr>, BadValue> {
+fn servers(given: &Given) -> Result<Vec<Server>, BadValue> {
     let value = given.value(Key::UpstreamPort);
     let port = port(&value.text).ok_or_else(|| value.expected("a port, 1 to 65535"))?;
     let value = given.value(Key::UpstreamServer);
-    let servers: Vec<SocketAddr> = value
+    let servers: Vec<Server> = value
         .parts()
         .map(|part| {
-            socket_address(part, port)
-                .filter(|server| !server.ip().is_unspecified())
-                .ok_or_else(|| {
-                    value.part_expected(
-                        part,
-                        "an IP address, with or without a port, such as 1.1.1.1 or [2001:db8::1]:853",
-                    )
-                })
+            let expected =
+                "an IP address or a host name, with or without a port, such as 1.1.1.1 or [2001:db8::1]:853";
+            Server::read(part, port).ok_or_else(|| value.part_expected(part, expected))
         })
         .collect::<Result<_, _>>()?;
     if servers.len() > MAX_SERVERS {
@@ -304,18 +343,6 @@ fn bool_of(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
-}
-
-/// An address, with the port that stands behind it or `default`.
-fn socket_address(text: &str, default: u16) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(address).filter(|address| address.port() != 0);
-    }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, default))
 }
 
 fn port(text: &str) -> Option<u16> {

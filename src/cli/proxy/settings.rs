@@ -54,8 +54,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: "SERVER[,SERVER...]",
         default: "1.1.1.1",
         what: &[
-            "DNS-over-TLS servers: IP addresses, each with a port of its own",
-            "where it has one, as 192.0.2.1:8853 or [2001:db8::1]:8853",
+            "DNS-over-TLS servers: IP addresses, or host names that the system",
+            "knows at the start, each with a port of its own where it has one,",
+            "as 192.0.2.1:8853 or [2001:db8::1]:8853",
         ],
     },
     Setting {
@@ -74,7 +75,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "",
         what: &[
             "name that the servers' certificates must have: one for all, or",
-            "one for each in their order; without it, the server's address",
+            "one for each in their order; without it, the server's own address",
+            "or host name",
         ],
     },
     Setting {

@@ -60,9 +60,10 @@ fn each_setting_changes_its_lines_by_variable_and_by_flag() {
         (
             "DNS_PROXY_UPSTREAM_SERVER",
             "upstream-server",
-            "192.0.2.1,2001:db8::1,[2001:db8::2]:8853,192.0.2.2:1",
+            "192.0.2.1,2001:db8::1,[2001:db8::2]:8853,192.0.2.2:1,[2001:db8::3],a.example.org,b.example.org:1",
             forward,
-            "forward . tls://192.0.2.1:853 tls://[2001:db8::1]:853 tls://[2001:db8::2]:8853 tls://192.0.2.2:1",
+            "forward . tls://192.0.2.1:853 tls://[2001:db8::1]:853 tls://[2001:db8::2]:8853 tls://192.0.2.2:1 \
+             tls://[2001:db8::3]:853 tls://a.example.org:853 tls://b.example.org:1",
         ),
         (
             "DNS_PROXY_UPSTREAM_PORT",
@@ -205,7 +206,7 @@ fn each_server_can_have_a_name_of_its_own() {
 #[test]
 fn bad_values_name_the_variable_or_flag_what_came_and_what_was_expected() {
     let endpoint = "true, false, or an address with a port such as 127.0.0.1:9153 or :9153";
-    let server = "an IP address, with or without a port, such as 1.1.1.1 or [2001:db8::1]:853";
+    let server = "an IP address or a host name, with or without a port, such as 1.1.1.1 or [2001:db8::1]:853";
     let listen = "an address with a port, such as 127.0.0.1:53, or :53 for all addresses";
     let timeout = "a duration from 1ms to 60s, such as 1500ms or 2s";
     let cache = "true, false, or a number of seconds from 2 to 2147483647";
