@@ -3,5 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod certificates;
+mod reloads;
 mod servers;
 mod table;

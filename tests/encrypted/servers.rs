@@ -1,5 +1,7 @@
 //! Servers that listen over every transport.
 
+#![allow(unreachable_pub, reason = "a module of a test binary, as those beside it")]
+
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -55,7 +57,8 @@ pub fn client(server: &TestServer, over: Over) -> Client {
 /// The built program with a certificate, and clients that trust it.
 pub struct Served {
     pub catena: Catena,
-    pub pki: Pki,
+    /// Keeps the authority's files.
+    _pki: Pki,
     pub trust: Trust,
 }
 
@@ -72,8 +75,8 @@ impl Served {
         let trust = Trust::new(&pki, "dns.test");
         Self {
             catena: folder.serve(args),
-            pki,
             trust,
+            _pki: pki,
         }
     }
 

@@ -180,7 +180,10 @@ impl ListenerTls {
             [only] => only.config(self.scheme),
             [first, ..] => {
                 let resolver = Arc::new(ByName(self.identities.clone()));
-                first.build(self.scheme, resolver).map(Arc::new)
+                let mut config = first.build(self.scheme, resolver)?;
+                // All workers take each other's tickets, also after a reload. TLS itself binds them to the server's name.
+                config.ticketer = Arc::clone(&first.config(self.scheme)?.ticketer);
+                Ok(Arc::new(config))
             }
             [] => Err(Error::General("no certificate".to_owned())),
         }

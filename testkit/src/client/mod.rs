@@ -104,6 +104,9 @@ pub struct Session {
     pub certificate: Option<Vec<u8>>,
     /// Whether the server took early data; nothing if none was offered, which only QUIC does.
     pub early_data_accepted: Option<bool>,
+    /// What the server has sent until the handshake was done, in bytes. Told of QUIC alone, where nothing else shows whether
+    /// a session was resumed.
+    pub handshake_bytes: Option<u64>,
     /// The client's own address.
     pub local: Option<SocketAddr>,
 }

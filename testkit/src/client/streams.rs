@@ -91,6 +91,7 @@ pub(super) async fn connect_quic(
         Err(connecting) => connecting.await.map_err(text)?,
     };
     session.encrypted = true;
+    session.handshake_bytes = Some(connection.stats().udp_rx.bytes);
     session.application_protocol = connection
         .handshake_data()
         .and_then(|data| data.downcast::<HandshakeData>().ok())
