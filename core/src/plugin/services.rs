@@ -44,6 +44,14 @@ impl Services {
             .push(Box::new(service));
     }
 
+    /// Offers a service before those of other plugins: to who looks for the first one, on behalf of it.
+    pub fn offer_first<T: ?Sized + Send + Sync + 'static>(&mut self, service: Arc<T>) {
+        self.offers
+            .entry(TypeId::of::<T>())
+            .or_default()
+            .insert(0, Box::new(service));
+    }
+
     /// All offers under the trait `T`, in the order of the plugins.
     pub fn all<T: ?Sized + Send + Sync + 'static>(&self) -> impl Iterator<Item = &Arc<T>> {
         // Each list holds one type only, so none is left out.

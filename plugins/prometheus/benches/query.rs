@@ -1,4 +1,4 @@
-//! What counting adds to a query. Good: below 100 ns.
+//! What counting adds to a query. Good: below 100 ns; with the times of plugins 100 ns more for each.
 
 use std::sync::Arc;
 
@@ -31,7 +31,14 @@ fn queries(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    for (name, corefile) in [("without", "answers"), ("with prometheus", "prometheus\nanswers")] {
+    for (name, corefile) in [
+        ("without", "answers"),
+        ("with prometheus", "prometheus\nanswers"),
+        (
+            "with the times of two plugins",
+            "prometheus {\n plugin_times\n}\nanswers",
+        ),
+    ] {
         let block = set_up(&[PLUGIN, ANSWERS], corefile).expect("a good block");
         let mut request = QueryBuilder::new("a.example.org.", 1_u16)
             .expect("a name")

@@ -12,13 +12,15 @@ pub(crate) const NAME: &str = "prometheus";
 /// Where the endpoint is, unless the Corefile says otherwise.
 const DEFAULT_ADDRESS: &str = "localhost:9153";
 
-const OPTIONS: &[&str] = &["runtime_metrics", "tls"];
+const OPTIONS: &[&str] = &["plugin_times", "runtime_metrics", "tls"];
 
 /// What a block says of its metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     /// Where to listen.
     pub(crate) address: Address,
+    /// Measure how long queries stay at each plugin.
+    pub(crate) plugin_times: bool,
     /// Show what each thread does as well.
     pub(crate) runtime_metrics: bool,
     /// The file with TLS and users, in the format of Prometheus' exporters.
@@ -36,11 +38,16 @@ pub(crate) fn parse(directives: &[Directive], folder: &Path) -> Result<Config, C
     };
     let mut config = Config {
         address,
+        plugin_times: false,
         runtime_metrics: false,
         web_config: None,
     };
     for option in directive.options() {
         match option.name() {
+            "plugin_times" => {
+                option.no_args()?;
+                config.plugin_times = true;
+            }
             "runtime_metrics" => {
                 option.no_args()?;
                 config.runtime_metrics = true;
@@ -94,8 +101,17 @@ mod tests {
             let config = parse_text(text).unwrap();
             assert_eq!(config.address.to_string(), address, "{text}");
             assert_eq!(config.runtime_metrics, runtime_metrics, "{text}");
+            assert!(!config.plugin_times, "{text}");
             assert_eq!(config.web_config, file.map(PathBuf::from), "{text}");
         }
+    }
+
+    #[test]
+    fn times_of_plugins_are_measured_where_somebody_asks_for_them() {
+        let config = parse_text("prometheus {\n plugin_times\n}").unwrap();
+        assert!(config.plugin_times && !config.runtime_metrics);
+        let error = parse_text("prometheus {\n plugin_times all\n}").unwrap_err();
+        assert!(error.headline().contains("Corefile:2:"), "{}", error.headline());
     }
 
     #[test]
@@ -131,7 +147,7 @@ mod tests {
             (
                 "unknown option",
                 "prometheus {\n path /stats\n}",
-                "Corefile:2:2: unknown option `path` (one of: runtime_metrics, tls)",
+                "Corefile:2:2: unknown option `path` (one of: plugin_times, runtime_metrics, tls)",
             ),
             (
                 "twice",

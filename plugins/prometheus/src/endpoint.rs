@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::config::{Config, NAME};
 use crate::enabled::Enabled;
 use crate::handler::Prometheus;
+use crate::times::PluginTimes;
 use crate::web::{self, Certificates, Guard, WebConfig, WebError};
 use crate::{negotiate, process};
 
@@ -31,6 +32,7 @@ pub(crate) struct Exporter {
     endpoints: Arc<Endpoints>,
     enabled: Arc<Enabled>,
     prometheus: Arc<Prometheus>,
+    times: Option<Arc<PluginTimes>>,
     mounted: Mutex<Option<Mounted>>,
     outline: Mutex<Option<Arc<BlockOutline>>>,
 }
@@ -42,6 +44,7 @@ impl Exporter {
         endpoints: Arc<Endpoints>,
         enabled: Arc<Enabled>,
         prometheus: Arc<Prometheus>,
+        times: Option<Arc<PluginTimes>>,
     ) -> Self {
         Self {
             config,
@@ -49,6 +52,7 @@ impl Exporter {
             endpoints,
             enabled,
             prometheus,
+            times,
             mounted: Mutex::default(),
             outline: Mutex::default(),
         }
@@ -84,6 +88,9 @@ impl Lifecycle for Exporter {
     async fn start(&self, context: &StartContext) -> Result<(), StartError> {
         self.show(&context.counters, &context.log);
         self.prometheus.set_view(&context.block.view);
+        if let Some(times) = &self.times {
+            times.set_view(&context.block.view);
+        }
         self.enabled.add(Arc::clone(&context.block));
         *self.outline.lock() = Some(Arc::clone(&context.block));
         match self.mount().await {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prometheus [ADDRESS] {
+//!     plugin_times
 //!     runtime_metrics
 //!     tls FILE
 //! }
@@ -18,18 +19,20 @@ mod metrics;
 mod negotiate;
 mod process;
 mod sites;
+mod times;
 mod web;
 
 use std::sync::Arc;
 
 use catena_core::corefile::ConfigErrors;
-use catena_core::plugin::{Definition, ServerObserver, Setup};
+use catena_core::plugin::{Definition, HopObserver, ServerObserver, Setup};
 use catena_metrics::Registry;
 
 use dropped::Dropped;
 use endpoint::Exporter;
 use handler::Prometheus;
 use metrics::Families;
+use times::PluginTimes;
 
 /// The plugin, for the server's list.
 pub static PLUGIN: Definition = Definition::new(config::NAME, setup);
@@ -42,14 +45,26 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     dropped.set_families(&families);
     setup.services().offer::<dyn ServerObserver>(dropped);
     let prometheus = Arc::new(Prometheus::new(&setup.block().keys, families));
+    let times = config.plugin_times.then(|| observe(setup, &registry));
     let exporter = Exporter::new(
         config,
         registry,
         setup.shared(),
         setup.shared(),
         Arc::clone(&prometheus),
+        times,
     );
     setup.add_shared(prometheus);
     setup.lifecycle(Arc::new(exporter));
     Ok(())
+}
+
+/// Measures the plugins of the block. The chain asks one observer, so who observes it already is told by this one.
+fn observe(setup: &mut Setup<'_>, registry: &Registry) -> Arc<PluginTimes> {
+    let zone = setup.block().zones.first().map(ToString::to_string);
+    let services = setup.services();
+    let other = services.first::<dyn HopObserver>().cloned();
+    let times = Arc::new(PluginTimes::new(registry, &zone.unwrap_or_default(), other));
+    services.offer_first::<dyn HopObserver>(Arc::clone(&times) as _);
+    times
 }

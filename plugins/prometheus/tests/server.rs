@@ -239,3 +239,31 @@ fn scrapes_do_not_hold_queries_up() {
     let requests = samples(&server, "coredns_dns_requests_total");
     assert!(requests[0].ends_with(" 200"), "{requests:?}");
 }
+
+#[test]
+fn the_time_at_each_plugin_is_shown_where_it_is_asked_for() {
+    let server = TestServer::start(
+        [PLUGIN, RECORDS],
+        "example.org:@PORT@ {
+            prometheus 127.0.0.1:@P1@ {
+                plugin_times
+            }
+            records {
+                a.example.org. 60 IN A 192.0.2.1
+            }
+        }
+        example.net:@PORT@ {
+            prometheus 127.0.0.1:@P1@
+            records
+        }",
+    );
+    for _ in 0..3 {
+        server.ask("a.example.org. A");
+    }
+    server.ask("a.example.net. A");
+    let label = |plugin: &str| format!("{{plugin=\"{plugin}\",view=\"\",zone=\"example.org.\"}} 3");
+    assert_eq!(
+        samples(&server, "catena_plugin_duration_seconds_count"),
+        [label("prometheus"), label("records")]
+    );
+}
