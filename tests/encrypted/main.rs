@@ -4,6 +4,7 @@
 mod common;
 
 mod certificates;
+mod facts;
 mod reloads;
 mod servers;
 mod table;

@@ -165,7 +165,7 @@ impl ClientBuilder {
         let (address, over) = (self.address, self.over);
         let mut session = Session::default();
         let way = match over {
-            Over::Udp => Way::Datagrams(Datagrams::open(address, self.source).await?),
+            Over::Udp => Way::Datagrams(Datagrams::open(address, self.source, &mut session).await?),
             Over::Quic | Over::Https3 | Over::Https3Get => {
                 let trust = self.trust.ok_or_else(|| format!("{} needs TLS", over.word()))?;
                 let (endpoint, connection) =

@@ -107,7 +107,11 @@ pub(super) async fn connect_quic(
 pub(super) struct Datagrams(Mutex<UdpSocket>);
 
 impl Datagrams {
-    pub(super) async fn open(address: SocketAddr, source: IpAddr) -> Result<Self, String> {
+    pub(super) async fn open(
+        address: SocketAddr,
+        source: IpAddr,
+        session: &mut Session,
+    ) -> Result<Self, String> {
         let source = if source.is_ipv4() == address.is_ipv4() {
             source
         } else {
@@ -115,6 +119,7 @@ impl Datagrams {
         };
         let socket = UdpSocket::bind((source, 0)).await.map_err(text)?;
         socket.connect(address).await.map_err(text)?;
+        session.local = socket.local_addr().ok();
         Ok(Self(Mutex::new(socket)))
     }
 
