@@ -35,14 +35,20 @@ fn only_what_is_named_is_listened_on() {
                 .ask("a.example.org. A")
                 .assert_answer(["a.example.org. 60 A 192.0.2.1"]);
         } else {
-            assert!(UdpSocket::bind(("127.0.0.1", server.port())).is_ok(), "{directive}");
+            assert!(
+                UdpSocket::bind(("127.0.0.1", server.port())).is_ok(),
+                "{directive}"
+            );
         }
         if tcp {
             server
                 .ask("a.example.org. A +tcp")
                 .assert_answer(["a.example.org. 60 A 192.0.2.1"]);
         } else {
-            assert!(TcpListener::bind(("127.0.0.1", server.port())).is_ok(), "{directive}");
+            assert!(
+                TcpListener::bind(("127.0.0.1", server.port())).is_ok(),
+                "{directive}"
+            );
         }
     }
 }
