@@ -17,13 +17,18 @@ use crate::tls::Trust;
 pub struct Handshakes<'q> {
     server: SocketAddr,
     trust: Trust,
-    config: Arc<ClientConfig>,
     queries: &'q Queries,
     expect: Expect,
-    places: Vec<Option<Visit>>,
+    places: Vec<Place>,
     visits: usize,
     failures: usize,
     stats: Stats,
+}
+
+/// A client, who remembers a session of its own, and its connection.
+struct Place {
+    config: Arc<ClientConfig>,
+    visit: Option<Visit>,
 }
 
 /// One connection.
@@ -54,28 +59,34 @@ impl<'q> Handshakes<'q> {
         connections: usize,
         resumed: bool,
     ) -> io::Result<Self> {
-        let sessions = if resumed {
-            Resumption::in_memory_sessions(SESSIONS)
-        } else {
-            Resumption::disabled()
+        // Tickets are used once. With one memory for all, those of a burst would push each other out.
+        let place = |_| {
+            let sessions = if resumed {
+                Resumption::in_memory_sessions(SESSIONS)
+            } else {
+                Resumption::disabled()
+            };
+            Ok(Place {
+                config: trust.over_tcp(Some(b"dot"), sessions)?,
+                visit: None,
+            })
         };
         Ok(Self {
             server,
             trust: trust.clone(),
-            config: trust.over_tcp(Some(b"dot"), sessions)?,
             queries,
             expect,
-            places: (0..connections).map(|_| None).collect(),
+            places: (0..connections).map(place).collect::<io::Result<_>>()?,
             visits: 0,
             failures: 0,
             stats: Stats::default(),
         })
     }
 
-    fn begin(&mut self) -> io::Result<Visit> {
+    fn begin(&mut self, config: &Arc<ClientConfig>) -> io::Result<Visit> {
         self.visits += 1;
         let began = Instant::now();
-        let mut stream = TlsStream::connect(self.server, self.visits, &self.config, &self.trust)?;
+        let mut stream = TlsStream::connect(self.server, self.visits, config, &self.trust)?;
         stream.set_nonblocking()?;
         // It leaves together with the end of the handshake.
         let query = self.queries.get(self.visits);
@@ -98,7 +109,7 @@ impl<'q> Handshakes<'q> {
         Ok(())
     }
 
-    fn step_place(&mut self, mut visit: Visit) -> io::Result<Option<Visit>> {
+    fn step_visit(&mut self, mut visit: Visit) -> io::Result<Option<Visit>> {
         match visit.step(self.queries, self.expect) {
             Ok(Progress::Waits) if visit.began.elapsed() < LOST_AFTER => return Ok(Some(visit)),
             Ok(Progress::Waits) => self.stats.lost += 1,
@@ -120,19 +131,17 @@ impl Client for Handshakes<'_> {
     fn step(&mut self) -> io::Result<usize> {
         let before = self.stats.answered;
         for place in 0..self.places.len() {
-            let stays = match self.places[place].take() {
-                Some(visit) => self.step_place(visit)?,
+            let stays = match self.places[place].visit.take() {
+                Some(visit) => self.step_visit(visit)?,
                 None => None,
             };
-            self.places[place] = match stays {
-                Some(visit) => Some(visit),
-                None => match self.begin() {
-                    Ok(visit) => Some(visit),
-                    Err(error) => {
-                        self.fail(error)?;
-                        None
-                    }
-                },
+            let config = Arc::clone(&self.places[place].config);
+            self.places[place].visit = match stays.map_or_else(|| self.begin(&config), Ok) {
+                Ok(visit) => Some(visit),
+                Err(error) => {
+                    self.fail(error)?;
+                    None
+                }
             };
         }
         Ok((self.stats.answered - before) as usize)

@@ -184,7 +184,8 @@ fn check(answer: &[u8], queries: &Queries) -> io::Result<()> {
     if queries.accepts(0, answer, Expect::NOERROR) {
         Ok(())
     } else {
-        Err(io::Error::other("a wrong answer on a connection"))
+        let rcode = answer.get(3).map_or(0, |flags| flags & 0x0f);
+        Err(io::Error::other(format!("a wrong answer with rcode {rcode}")))
     }
 }
 

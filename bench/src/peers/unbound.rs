@@ -49,11 +49,11 @@ pub(super) fn doh_idle(ground: &Ground<'_>) -> Plan {
     secure(ground, "https-port", &patience(ground))
 }
 
-/// It wants two descriptors for each connection that it allows.
+/// It wants two descriptors for each connection that it allows, and closes idle ones when half of them are there.
 fn patience(ground: &Ground<'_>) -> String {
     format!(
         "  tcp-idle-timeout: {PATIENCE_SECONDS}000\n  incoming-num-tcp: {}\n  outgoing-num-tcp: 1\n  outgoing-range: 64\n",
-        ground.connections
+        ground.connections * 2
     )
 }
 

@@ -3,10 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use super::load::Load;
 use super::measure::{Turn, Upstreams, mebibytes};
 use super::{Course, Sample, Settings};
 use crate::load::{Idle, Kind};
 use crate::process::Server;
+use crate::query::Queries;
 use crate::work::Work;
 
 impl Turn<'_> {
@@ -24,15 +26,21 @@ impl Turn<'_> {
             identity,
             ..
         } = *self.course;
-        let (kind, address) = match work {
-            Work::IdleTcp => (Kind::Tcp, self.ground.address),
-            Work::IdleDot => (Kind::Dot, self.ground.secure),
-            Work::IdleDoh => (Kind::Doh(0), self.ground.secure),
-            _ => (Kind::Doh(STREAMS), self.ground.secure),
+        let (kind, over, address) = match work {
+            Work::IdleTcp => (Kind::Tcp, Work::Tcp, self.ground.address),
+            Work::IdleDot => (Kind::Dot, Work::Dot, self.ground.secure),
+            Work::IdleDoh => (Kind::Doh(0), Work::Doh, self.ground.secure),
+            _ => (Kind::Doh(STREAMS), Work::Doh, self.ground.secure),
         };
         let count = count(settings, work);
         let mut load = self.make_load(upstream, None)?;
         let before = self.load(server, &mut load, sample)?;
+        // Caches may hold answers for each transport; nobody is there to ask while connections are opened.
+        let first = Queries::new([self.ground.hosts[0].0.as_str()], settings.edns);
+        let mut warm = Load::new(self.make_client(over, &first, (1, 1))?, load.upstream.take());
+        warm.drive(SETTLE)?;
+        load.upstream = warm.upstream.take();
+        drop(warm);
         let idle_mib = mebibytes(server.usage().rss_bytes);
         let opened = Idle::open(kind, address, &identity.trust()?, queries, count);
         let mut idle = opened.map_err(|error| self.failure(&format!("the load cannot connect: {error}")))?;

@@ -15,7 +15,7 @@ use crate::work::Work;
 
 /// The load on a server, the upstream behind it, and who writes to it, by turns on one thread.
 pub(super) struct Load<'q> {
-    pub(super) client: Box<dyn Client + 'q>,
+    client: Box<dyn Client + 'q>,
     pub(super) upstream: Upstreams,
     writer: Option<Writer<'q>>,
 }
@@ -39,8 +39,15 @@ impl Turn<'_> {
             (Learns::Rewritten(rate), Some(controller)) => Some(controller.writing(self.ground.hosts, rate)?),
             _ => None,
         };
+        let Course {
+            settings,
+            work,
+            queries,
+            ..
+        } = *self.course;
+        let over = self.contender.over.unwrap_or(work);
         Ok(Load {
-            client: self.make_client()?,
+            client: self.make_client(over, queries, (settings.connections, settings.pipeline))?,
             upstream,
             writer,
         })
@@ -50,10 +57,15 @@ impl Turn<'_> {
     ///
     /// Servers open their encrypted listeners at about the same time as those for UDP; the first connection may have to
     /// wait for it.
-    fn make_client(&self) -> io::Result<Box<dyn Client + '_>> {
+    pub(super) fn make_client<'q>(
+        &self,
+        over: Work,
+        queries: &'q Queries,
+        size: (usize, usize),
+    ) -> io::Result<Box<dyn Client + 'q>> {
         let began = Instant::now();
         loop {
-            match self.connect() {
+            match self.connect(over, queries, size) {
                 Err(error)
                     if error.kind() == io::ErrorKind::ConnectionRefused
                         && began.elapsed() < LISTEN_TIMEOUT =>
@@ -66,18 +78,16 @@ impl Turn<'_> {
         }
     }
 
-    fn connect(&self) -> io::Result<Box<dyn Client + '_>> {
-        let Course {
-            settings,
-            work,
-            queries,
-            identity,
-            ..
-        } = *self.course;
-        let (expect, trust) = (self.contender.expect, identity.trust()?);
+    /// A load as the work `over` has it, of so many connections with so many queries in flight each.
+    fn connect<'q>(
+        &self,
+        over: Work,
+        queries: &'q Queries,
+        size: (usize, usize),
+    ) -> io::Result<Box<dyn Client + 'q>> {
+        let (expect, trust) = (self.contender.expect, self.course.identity.trust()?);
         let (plain, secure) = (self.ground.address, self.ground.secure);
-        let size = (settings.connections, settings.pipeline);
-        Ok(match self.contender.over.unwrap_or(work) {
+        Ok(match over {
             Work::Tcp => Box::new(StreamLoad::tcp(plain, queries, expect, size.0, size.1)?),
             Work::Dot => Box::new(StreamLoad::tls(secure, &trust, queries, expect, size.0, size.1)?),
             Work::Doh => Box::new(doh(secure, &trust, queries, expect, size, false)?),
@@ -88,17 +98,10 @@ impl Turn<'_> {
                 let resumed = work == Work::Resumption;
                 // Until it listens.
                 std::net::TcpStream::connect(secure)?;
-                Box::new(Handshakes::new(
-                    secure,
-                    &trust,
-                    queries,
-                    expect,
-                    settings.connections,
-                    resumed,
-                )?)
+                Box::new(Handshakes::new(secure, &trust, queries, expect, size.0, resumed)?)
             }
             Work::ForwardDot => Box::new(UdpLoad::new(plain, queries, expect, CLIENTS)?),
-            _ => Box::new(UdpLoad::new(plain, queries, expect, settings.window)?),
+            _ => Box::new(UdpLoad::new(plain, queries, expect, self.course.settings.window)?),
         })
     }
 
@@ -216,7 +219,16 @@ fn settled_lines(server: &Server) -> u64 {
     }
 }
 
-impl Load<'_> {
+impl<'q> Load<'q> {
+    /// Clients alone, and who is behind the server.
+    pub(super) fn new(client: Box<dyn Client + 'q>, upstream: Upstreams) -> Self {
+        Self {
+            client,
+            upstream,
+            writer: None,
+        }
+    }
+
     pub(super) fn drive(&mut self, duration: Duration) -> io::Result<()> {
         let start = Instant::now();
         while start.elapsed() < duration {
