@@ -7,10 +7,16 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use catena::config::Registry;
 use catena::corefile::{Key, Scheme, keys};
+use catena::counters::Event;
 use catena_testkit::{TestServer, TestServerBuilder};
-use common::samples::{MARKER, blocks, build, imported_files, parse, read, registry, root, samples};
+use common::samples::{
+    MARKER, blocks, build, files_in, imported_files, parse, read, registry, root, samples,
+};
 
 /// Sections that the page of a plugin has, in this order.
 const SECTIONS: [&str; 4] = ["## Name", "## Description", "## Syntax", "## Examples"];
@@ -224,6 +230,85 @@ fn the_page_of_each_plugin_has_its_sections() {
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// The metrics that a text names: their whole names.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+    let of_house = |word: &str| {
+        ["coredns_", "catena_"]
+            .iter()
+            .any(|house| word.len() > house.len() && word.starts_with(house))
+    };
+    let is_metric = |word: &&str| of_house(word);
+    words.filter(is_metric).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_stands_on_a_page_and_every_one_on_a_page_is_there() {
+    let mut sources: Vec<_> = ["lib", "plugins"]
+        .into_iter()
+        .flat_map(folders_in)
+        .flat_map(|krate| rust_files(&krate.join("src")))
+        .collect();
+    sources.retain(|path| !path.ends_with("tests.rs"));
+    // Names in quotes; crates have names of the same form, and parts of histograms are named in tests.
+    let mut in_code = BTreeSet::new();
+    for path in sources {
+        let text = read(&path);
+        for quoted in text.split('"') {
+            if metrics_in(quoted).iter().any(|name| name == quoted) {
+                in_code.insert(quoted.to_owned());
+            }
+        }
+    }
+    in_code.extend(Event::ALL.iter().map(|event| format!("{}_total", event.metric())));
+    in_code.retain(|name| !name.contains("_example_") && !name.ends_with("_bucket"));
+    let mut on_pages = BTreeSet::new();
+    let mut pages = files_in("docs");
+    pages.extend(
+        folders_in("plugins")
+            .into_iter()
+            .map(|plugin| plugin.join("README.md")),
+    );
+    for page in pages.iter().filter(|page| page.is_file()) {
+        on_pages.extend(metrics_in(&read(page)));
+    }
+    let crates: BTreeSet<String> = folders_in("lib")
+        .into_iter()
+        .chain([root().join("testkit"), root().join("core")])
+        .filter_map(|path| Some(format!("catena_{}", path.file_name()?.to_str()?)))
+        .collect();
+    let silent: Vec<_> = in_code.difference(&on_pages).collect();
+    let absent: Vec<_> = on_pages
+        .difference(&in_code)
+        .filter(|name| !crates.contains(*name))
+        .collect();
+    assert!(
+        silent.is_empty() && absent.is_empty(),
+        "on no page: {silent:?}; not there: {absent:?}"
+    );
+}
+
+/// The folders in a folder of the repository.
+fn folders_in(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).expect(folder);
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_dir()).collect()
+}
+
+/// All files of Rust in a folder and below it.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]
