@@ -81,6 +81,10 @@ events! {
     HttpTooLarge = "catena_http_requests_too_large", "Requests refused because of the length of their head, query or body.";
     /// A request whose body did not come in time.
     HttpSlow = "catena_http_requests_timed_out", "Requests whose body did not come within the read timeout.";
+    /// A connection that was not asked for more requests since too many of its were in flight.
+    HttpInFlight = "catena_http_in_flight_waits", "Times that no more requests of a connection were begun because too many of them were in flight.";
+    /// A response that a client did not take in time.
+    StreamSlowReader = "catena_streams_slow_reader", "Streams over HTTP, gRPC and QUIC that ended because the client did not take its answer.";
     /// A stream that did not bring a query in time.
     StreamSlow = "catena_quic_streams_timed_out", "QUIC streams that brought no query within the read timeout.";
     /// A stream that waited for a place.

@@ -294,3 +294,65 @@ fn is_exhaustion(error: &io::Error) -> bool {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+
+    fn context(max_connections: usize) -> WorkerContext {
+        WorkerContext {
+            counters: Arc::new(Counters::new(1)),
+            log: tracing::Dispatch::none(),
+            max_connections,
+            guests: Guests::default(),
+        }
+    }
+
+    fn seat(context: &WorkerContext, client: &str) -> Option<Seat> {
+        let client = SocketAddr::new(client.parse().unwrap(), 1);
+        context.guests.seat(client, context)
+    }
+
+    #[test]
+    fn all_clients_together_have_so_many_connections() {
+        let context = context(2);
+        let (first, second) = (seat(&context, "127.0.0.1"), seat(&context, "192.0.2.1"));
+        assert!(first.is_some() && second.is_some());
+        assert!(seat(&context, "192.0.2.2").is_none());
+        assert_eq!(context.counters.get(Event::TcpRefused), 1);
+        drop(first);
+        assert!(seat(&context, "192.0.2.2").is_some());
+    }
+
+    #[test]
+    fn one_client_has_no_more_than_its_share_and_the_machine_itself_is_not_bounded() {
+        let context = context(usize::MAX);
+        let mut seats: Vec<Seat> = (0..MAX_CLIENT_CONNECTIONS)
+            .map(|_| seat(&context, "2001:db8::1").unwrap())
+            .collect();
+        assert!(seat(&context, "2001:db8::2").is_none(), "the same network");
+        assert_eq!(context.counters.get(Event::ClientRefused), 1);
+        assert!(seat(&context, "2001:db8:0:1::1").is_some());
+        seats.pop();
+        assert!(seat(&context, "2001:db8::2").is_some());
+        let local: Vec<_> = (0..=MAX_CLIENT_CONNECTIONS)
+            .map(|_| seat(&context, "127.0.0.1"))
+            .collect();
+        assert!(local.iter().all(Option::is_some));
+        // A refused client takes no place of all clients'.
+        assert_eq!(context.guests.connections.taken(), seats.len() + local.len());
+    }
+
+    #[test]
+    fn handshakes_in_progress_are_so_many() {
+        let context = context(usize::MAX);
+        let mut places: Vec<_> = (0..MAX_HANDSHAKES)
+            .map(|_| context.guests.begin_handshake(&context).unwrap())
+            .collect();
+        assert!(context.guests.begin_handshake(&context).is_none());
+        assert_eq!(context.counters.get(Event::HandshakeRefused), 1);
+        places.pop();
+        assert!(context.guests.begin_handshake(&context).is_some());
+    }
+}

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::inbox::Inbox;
 use super::places::Places;
+use super::readers::Readers;
 use super::table::Table;
 use crate::corefile::Scheme;
 
@@ -32,6 +33,8 @@ pub struct Endpoint {
     pub(super) connections: Arc<Places>,
     /// Streams of its connections that are served.
     pub(super) streams: Arc<Places>,
+    /// Those of them that are read.
+    pub(super) readers: Readers,
 }
 
 impl Endpoint {
@@ -47,6 +50,7 @@ impl Endpoint {
             changed: Notify::new(),
             connections: Arc::default(),
             streams: Arc::default(),
+            readers: Readers::default(),
         }
     }
 

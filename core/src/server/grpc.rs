@@ -57,9 +57,13 @@ where
         idle: table.timeouts().idle.unwrap_or(IDLE_TIMEOUT),
     };
     drop(table);
-    http2::serve(Timed::new(stream, write), limits, endpoint, |request, respond| {
-        Box::pin(answer(Arc::clone(&exchange), (read, write), request, respond))
-    })
+    http2::serve(
+        Timed::new(stream, write),
+        limits,
+        endpoint,
+        &exchange.counters,
+        |request, respond| Box::pin(answer(Arc::clone(&exchange), (read, write), request, respond)),
+    )
     .await;
 }
 
@@ -70,6 +74,7 @@ async fn answer(
     respond: SendResponse<Bytes>,
 ) {
     let (head, body) = request.into_parts();
+    let counters = Arc::clone(&exchange.counters);
     let response = match http2::read(body, MAX_PACKET_LEN + PREFIX_LEN, read).await {
         Ok(_) if head.uri.path() != QUERY => {
             Status::unimplemented("there is no method but coredns.dns.DnsService/Query").into_http()
@@ -91,7 +96,7 @@ async fn answer(
         }
         Err(BodyError::Broken) => return,
     };
-    send(respond, response, write).await;
+    send(respond, response, write, &counters).await;
 }
 
 /// Sends head, message and trailers.
@@ -99,6 +104,7 @@ async fn send(
     mut respond: SendResponse<Bytes>,
     response: http::Response<tonic::body::Body>,
     patience: Duration,
+    counters: &Counters,
 ) {
     let (head, mut body) = response.into_parts();
     let Ok(mut stream) = respond.send_response(http::Response::from_parts(head, ()), body.is_end_stream())
@@ -112,10 +118,10 @@ async fn send(
         };
         let sent = match frame.into_data() {
             Ok(data) => {
-                if !http2::wait_for_room(&mut stream, data.len(), patience).await {
-                    return stream.send_reset(Reason::CANCEL);
+                if !http2::send_body(&mut stream, data, false, patience, counters).await {
+                    return;
                 }
-                stream.send_data(data, false)
+                Ok(())
             }
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => stream.send_trailers(trailers),

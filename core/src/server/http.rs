@@ -51,6 +51,8 @@ pub(super) enum Asked {
     InBody,
     /// Nowhere: the path is another.
     NotFound,
+    /// In the path, and longer than a message can be.
+    TooLong,
     /// Nowhere: the method is another, or the path does not hold a message.
     Invalid,
 }
@@ -62,26 +64,26 @@ pub(super) fn read_head(method: &Method, uri: &Uri) -> Asked {
     }
     match *method {
         Method::POST => Asked::InBody,
-        Method::GET => match message_in(uri.query().unwrap_or_default()) {
-            Some(message) => Asked::Message(message),
-            None => Asked::Invalid,
-        },
+        Method::GET => message_in(uri.query().unwrap_or_default()),
         _ => Asked::Invalid,
     }
 }
 
 /// The message in the variable `dns`, which must be there once.
-fn message_in(query: &str) -> Option<Vec<u8>> {
+fn message_in(query: &str) -> Asked {
     let mut values = query
         .split('&')
         .filter(|pair| !pair.contains(';'))
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .filter(|(name, _)| unescaped(name).as_deref() == Some(b"dns"));
-    let (_, value) = values.next()?;
-    if values.next().is_some() || value.len() > MAX_BASE64_LEN {
-        return None;
+    let (Some((_, value)), None) = (values.next(), values.next()) else {
+        return Asked::Invalid;
+    };
+    if value.len() > MAX_BASE64_LEN {
+        return Asked::TooLong;
     }
-    BASE64.decode(unescaped(value)?).ok()
+    let decoded = unescaped(value).and_then(|value| BASE64.decode(value).ok());
+    decoded.map_or(Asked::Invalid, Asked::Message)
 }
 
 /// Resolves `%` and two digits (RFC 3986, section 2.1), and `+` as forms have it.

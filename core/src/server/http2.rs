@@ -4,6 +4,7 @@
 //! one TLS record where that is large enough. A request that waits becomes a task.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,12 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::endpoint::Endpoint;
+use crate::counters::{Counters, Event};
 
 /// Streams that a client has reset before or while they were served, until the connection ends: CVE-2023-44487 (rapid
 /// reset), CVE-2025-8671 (resets that the client makes the server send).
@@ -47,6 +50,7 @@ pub(super) async fn serve<S>(
     stream: S,
     limits: Limits,
     endpoint: &Endpoint,
+    counters: &Counters,
     begin: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> Answering,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -64,6 +68,7 @@ pub(super) async fn serve<S>(
     let mut serving = Serving {
         connection,
         in_flight: Arc::default(),
+        counters,
         due: Instant::now() + limits.read,
         deadline: Box::pin(sleep_until(Instant::now() + limits.read)),
         begun: Vec::new(),
@@ -77,16 +82,17 @@ pub(super) async fn serve<S>(
     poll_fn(|context| serving.poll(context, limits, &begin)).await;
 }
 
-struct Serving<S: AsyncRead + AsyncWrite + Unpin> {
+struct Serving<'a, S: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<S, Bytes>,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<Flights>,
+    counters: &'a Counters,
     due: Instant,
     deadline: Pin<Box<Sleep>>,
     /// Requests of this turn; empty between turns.
     begun: Vec<Answering>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Serving<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Serving<'_, S> {
     /// One turn; `Ready` at the connection's end.
     fn poll(
         &mut self,
@@ -96,15 +102,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Serving<S> {
     ) -> Poll<()> {
         loop {
             // This writes what is ready, too.
+            let full = self.in_flight.are_many(limits.streams as usize, context);
+            if full {
+                // A client that resets its streams has more of them than are open (CVE-2023-44487).
+                self.counters.inc(Event::HttpInFlight);
+            }
             let ended = loop {
+                if full || self.begun.len() >= limits.streams as usize {
+                    break self.connection.poll_closed(context).map(Result::err);
+                }
                 match self.connection.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, respond)))) => self.begun.push(begin(request, respond)),
-                    // A client that breaks off or breaks the protocol is no news.
-                    Poll::Ready(Some(Err(_)) | None) => break true,
-                    Poll::Pending => break false,
+                    Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(error)),
+                    Poll::Ready(None) => break Poll::Ready(None),
+                    Poll::Pending => break Poll::Pending,
                 }
             };
-            if ended {
+            if let Poll::Ready(error) = ended {
+                // A client that breaks off or breaks the protocol is no news.
+                if error.is_some_and(|error| is_timeout(&error)) {
+                    self.counters.inc(Event::TcpSlowReader);
+                }
                 return Poll::Ready(());
             }
             if self.begun.is_empty() {
@@ -121,10 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Serving<S> {
     fn poll_deadline(&mut self, context: &mut Context<'_>, limits: Limits) -> Poll<()> {
         while self.deadline.as_mut().poll(context).is_ready() {
             let now = Instant::now();
-            if self.in_flight.load(Ordering::Relaxed) > 0 {
+            if self.in_flight.count.load(Ordering::Relaxed) > 0 {
                 // It waits for us, not we for it.
                 self.due = now + limits.idle;
             } else if self.due <= now {
+                self.counters.inc(Event::TcpIdle);
                 return Poll::Ready(());
             }
             let due = self.due;
@@ -139,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Serving<S> {
 }
 
 /// Polls once in place, and makes a task of what waits.
-fn run(mut answering: Answering, in_flight: &Arc<AtomicUsize>) {
+fn run(mut answering: Answering, in_flight: &Arc<Flights>) {
     if answering
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
@@ -147,7 +166,7 @@ fn run(mut answering: Answering, in_flight: &Arc<AtomicUsize>) {
     {
         return;
     }
-    in_flight.fetch_add(1, Ordering::Relaxed);
+    in_flight.count.fetch_add(1, Ordering::AcqRel);
     let leaving = InFlight(Arc::clone(in_flight));
     tokio::spawn(async move {
         answering.await;
@@ -155,48 +174,107 @@ fn run(mut answering: Answering, in_flight: &Arc<AtomicUsize>) {
     });
 }
 
-/// Counts a request out, however its task ends.
-struct InFlight(Arc<AtomicUsize>);
+/// Requests of a connection that became tasks.
+#[derive(Default)]
+struct Flights {
+    count: AtomicUsize,
+    /// The connection, where it waits for there being fewer.
+    waker: Mutex<Option<Waker>>,
+}
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Flights {
+    /// Whether there are so many. Where there are, the connection is woken when there are fewer.
+    fn are_many(&self, limit: usize, context: &Context<'_>) -> bool {
+        if self.count.load(Ordering::Acquire) < limit {
+            return false;
+        }
+        *self.waker.lock() = Some(context.waker().clone());
+        // One may have ended in between.
+        self.count.load(Ordering::Acquire) >= limit
     }
 }
 
+/// Counts a request out, however its task ends.
+struct InFlight(Arc<Flights>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        if let Some(waker) = self.0.waker.lock().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Whether the other side of a stream took nothing for too long.
+pub(super) fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if let Some(cause) = cause.downcast_ref::<io::Error>()
+            && cause.kind() == io::ErrorKind::TimedOut
+        {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
+}
+
 /// Sends a response whose body is there as a whole. A client that gives no room for it within `patience` loses its stream.
-pub(super) async fn send(mut respond: SendResponse<Bytes>, response: Response<Bytes>, patience: Duration) {
+pub(super) async fn send(
+    mut respond: SendResponse<Bytes>,
+    response: Response<Bytes>,
+    patience: Duration,
+    counters: &Counters,
+) {
     let (head, body) = response.into_parts();
     let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), body.is_empty()) else {
         return;
     };
-    if body.is_empty() {
-        return;
+    if !body.is_empty() {
+        send_body(&mut stream, body, true, patience, counters).await;
     }
-    if !wait_for_room(&mut stream, body.len(), patience).await {
-        return stream.send_reset(Reason::CANCEL);
-    }
-    // A client that has gone meanwhile needs nothing.
-    let _ = stream.send_data(body, true);
 }
 
-/// Waits until the client takes so many bytes; false if it does not within `patience`.
-pub(super) async fn wait_for_room(stream: &mut SendStream<Bytes>, length: usize, patience: Duration) -> bool {
-    stream.reserve_capacity(length);
-    if stream.capacity() >= length {
-        return true;
+/// Sends a body as far as the client takes it, in parts if need be. False where it does not take all within `patience`,
+/// which ends the stream, or is gone.
+pub(super) async fn send_body(
+    stream: &mut SendStream<Bytes>,
+    mut body: Bytes,
+    is_last: bool,
+    patience: Duration,
+    counters: &Counters,
+) -> bool {
+    stream.reserve_capacity(body.len());
+    if stream.capacity() >= body.len() {
+        return stream.send_data(body, is_last).is_ok();
     }
-    let room = poll_fn(|context| {
-        while stream.capacity() < length {
-            match stream.poll_capacity(context) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => return Poll::Pending,
+    let sending = async {
+        while !body.is_empty() {
+            stream.reserve_capacity(body.len());
+            let room = poll_fn(|context| match stream.capacity() {
+                0 => stream.poll_capacity(context),
+                room => Poll::Ready(Some(Ok(room))),
+            });
+            match room.await {
+                Some(Ok(0)) => continue,
+                Some(Ok(room)) => {
+                    let part = body.split_to(room.min(body.len()));
+                    if stream.send_data(part, is_last && body.is_empty()).is_err() {
+                        return false;
+                    }
+                }
+                _ => return false,
             }
         }
-        Poll::Ready(true)
-    });
-    timeout(patience, room).await.unwrap_or(false)
+        true
+    };
+    if let Ok(sent) = timeout(patience, sending).await {
+        return sent;
+    }
+    counters.inc(Event::StreamSlowReader);
+    stream.send_reset(Reason::CANCEL);
+    false
 }
 
 /// Why a body was not read.

@@ -51,10 +51,10 @@ pub(super) async fn serve<S>(
             read: times.read,
             idle: times.idle,
         };
-        http2::serve(Records::new(stream), limits, endpoint, |request, respond| {
+        let begin = |request, respond| -> http2::Answering {
             Box::pin(answer2(Arc::clone(&exchange), times, request, respond))
-        })
-        .await;
+        };
+        http2::serve(Records::new(stream), limits, endpoint, &exchange.counters, begin).await;
     } else {
         serve_http1(stream, &exchange, times, endpoint).await;
     }
@@ -92,10 +92,11 @@ async fn answer2(
             Err(error) => failed(&exchange, error),
         },
         Asked::NotFound => doh::not_found(&exchange),
+        Asked::TooLong => failed(&exchange, BodyError::TooLong),
         Asked::Invalid => doh::invalid(&exchange),
     };
     let response = doh::for_method(&head.method, response);
-    http2::send(respond, response, times.write).await;
+    http2::send(respond, response, times.write, &exchange.counters).await;
 }
 
 fn failed(exchange: &Exchange, error: BodyError) -> Response<Bytes> {
@@ -131,12 +132,22 @@ where
         }
     };
     tokio::select! {
-        _ = serving.as_mut() => return,
+        ended = serving.as_mut() => return count_end(ended, &exchange.counters),
         () = endpoint.wait_for_close() => {}
-        () = silent => return,
+        () = silent => return exchange.counters.inc(Event::TcpIdle),
     }
     serving.as_mut().graceful_shutdown();
-    let _ = serving.await;
+    count_end(serving.await, &exchange.counters);
+}
+
+/// Counts the end of a connection that came to a bound. A client that breaks off or breaks the protocol is no news.
+fn count_end(ended: hyper::Result<()>, counters: &Counters) {
+    match ended {
+        Err(error) if error.is_parse_too_large() => counters.inc(Event::HttpTooLarge),
+        Err(error) if error.is_timeout() => counters.inc(Event::TcpIdle),
+        Err(error) if http2::is_timeout(&error) => counters.inc(Event::TcpSlowReader),
+        _ => {}
+    }
 }
 
 async fn answer1(exchange: &Exchange, times: Times, request: Request<Incoming>) -> Response<Bytes> {
@@ -155,6 +166,7 @@ async fn answer1(exchange: &Exchange, times: Times, request: Request<Incoming>) 
             }
         }
         Asked::NotFound => doh::not_found(exchange),
+        Asked::TooLong => failed(exchange, BodyError::TooLong),
         Asked::Invalid => doh::invalid(exchange),
     }
 }

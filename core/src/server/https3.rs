@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use h3::error::StreamError;
 use h3::server::RequestStream;
 use h3_quinn::BidiStream;
 use http::{Request, Response};
@@ -31,6 +32,8 @@ pub(super) async fn serve(connection: Connection, exchange: Arc<Exchange>) {
     let endpoint = Arc::clone(&exchange.endpoint);
     loop {
         let resolver = tokio::select! {
+            // At the end, what has come is answered.
+            biased;
             accepted = requests.accept() => match accepted {
                 Ok(Some(resolver)) => resolver,
                 Ok(None) => break,
@@ -49,7 +52,9 @@ pub(super) async fn serve(connection: Connection, exchange: Arc<Exchange>) {
             let head = timeout(exchange.read_timeout(), resolver.resolve_request()).await;
             match head {
                 Ok(Ok((request, stream))) => answer(&exchange, request, stream).await,
-                // A head that is too long was answered with an error.
+                // It was answered with an error.
+                Ok(Err(StreamError::HeaderTooBig { .. })) => exchange.counters.inc(Event::HttpTooLarge),
+                // A client that breaks off or breaks the protocol is no news.
                 Ok(Err(_)) => {}
                 Err(_) => exchange.counters.inc(Event::StreamSlow),
             }
@@ -73,15 +78,21 @@ async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
             }
         },
         Asked::NotFound => doh::not_found(exchange),
+        Asked::TooLong => {
+            exchange.counters.inc(Event::HttpTooLarge);
+            doh::invalid(exchange)
+        }
         Asked::Invalid => doh::invalid(exchange),
     };
     let response = doh::for_method(request.method(), response);
     let patience = exchange.table().timeouts().write.unwrap_or(WRITE_TIMEOUT);
     // A client that does not take it loses its stream.
-    let _ = timeout(patience, send(stream, response)).await;
+    if timeout(patience, send(stream, response)).await.is_err() {
+        exchange.counters.inc(Event::StreamSlowReader);
+    }
 }
 
-async fn send(mut stream: Stream, response: Response<Bytes>) -> Result<(), h3::error::StreamError> {
+async fn send(mut stream: Stream, response: Response<Bytes>) -> Result<(), StreamError> {
     let (head, body) = response.into_parts();
     stream.send_response(Response::from_parts(head, ())).await?;
     if !body.is_empty() {

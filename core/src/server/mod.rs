@@ -24,6 +24,7 @@ mod places;
 mod query;
 mod quic;
 mod quic_proxy;
+mod readers;
 mod records;
 mod requery;
 mod table;

@@ -1,9 +1,9 @@
 //! DNS over QUIC (RFC 9250), and the QUIC connections that HTTP/3 runs on.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -25,6 +25,7 @@ use super::greet::Ends;
 use super::https3;
 use super::places::Place;
 use super::quic_proxy::ProxiedSocket;
+use super::readers::GRACE;
 use super::table::Table;
 use super::tcp::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, unmapped};
 use super::worker::WorkerContext;
@@ -231,6 +232,8 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
     let endpoint = Arc::clone(&exchange.endpoint);
     loop {
         let (send, recv) = tokio::select! {
+            // At the end, what has come is answered.
+            biased;
             opened = connection.accept_bi() => match opened {
                 Ok(opened) => opened,
                 // Whoever closed it knows.
@@ -244,7 +247,7 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
             None => {
                 exchange.counters.inc(Event::StreamFull);
                 tokio::select! {
-                    place = endpoint.streams.take(limit) => place,
+                    place = wait_for_place(&endpoint, limit) => place,
                     _ = connection.closed() => return,
                 }
             }
@@ -255,6 +258,16 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
     streams.ended().await;
     finish(&connection).await;
     connection.close(NO_ERROR, b"");
+}
+
+/// Waits for a place. Streams that are slow to bring their query make room.
+async fn wait_for_place(endpoint: &Endpoint, limit: impl Fn() -> usize) -> Place {
+    loop {
+        endpoint.readers.dismiss_oldest();
+        if let Ok(place) = timeout(GRACE, endpoint.streams.take(&limit)).await {
+            return place;
+        }
+    }
 }
 
 /// Gives the last answers time to arrive. QUIC drops what is on its way when a connection is closed.
@@ -321,11 +334,11 @@ async fn answer(
     mut recv: RecvStream,
     place: Place,
 ) {
-    let query = match timeout(exchange.read_timeout(), read(&mut recv)).await {
-        Ok(Read::Message(query)) => query,
-        Ok(Read::Fault) => return break_off(&exchange, &connection),
-        Ok(Read::Gone) => return,
-        Err(_) => {
+    let query = match read_in_time(&exchange, &mut recv).await {
+        Some(Read::Message(query)) => query,
+        Some(Read::Fault) => return break_off(&exchange, &connection),
+        Some(Read::Gone) => return,
+        None => {
             // This stream alone has had its time.
             exchange.counters.inc(Event::StreamSlow);
             let _ = recv.stop(REQUEST_CANCELLED);
@@ -389,6 +402,7 @@ async fn write(exchange: &Exchange, send: &mut SendStream, wire: &[u8]) -> bool 
     let patience = exchange.table().timeouts().write.unwrap_or(WRITE_TIMEOUT);
     let written = timeout(patience, send.write_chunk(frame.freeze())).await;
     if written.is_err() {
+        exchange.counters.inc(Event::StreamSlowReader);
         let _ = send.reset(REQUEST_CANCELLED);
     }
     matches!(written, Ok(Ok(())))
@@ -401,6 +415,21 @@ enum Read {
     Fault,
     /// The client has given up.
     Gone,
+}
+
+/// Reads a message; nothing if that takes too long, or somewhat long while others wait.
+async fn read_in_time(exchange: &Exchange, recv: &mut RecvStream) -> Option<Read> {
+    let mut reading = pin!(read(recv));
+    // Mostly it is there as a whole.
+    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+        return Some(read);
+    }
+    let reader = exchange.endpoint.readers.enter();
+    tokio::select! {
+        read = reading => Some(read),
+        () = reader.dismissed() => None,
+        () = tokio::time::sleep(exchange.read_timeout()) => None,
+    }
 }
 
 /// Reads a message and the length before it. The end of the stream is not waited for, as in CoreDNS.
