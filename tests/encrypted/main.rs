@@ -5,6 +5,8 @@ mod common;
 
 mod certificates;
 mod facts;
+mod http2;
+mod raw_http2;
 mod reloads;
 mod servers;
 mod table;
