@@ -1,16 +1,21 @@
 //! The functions of the language itself.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
+use crate::bits::Bits;
+use crate::lists;
 use crate::value::{Type, Value};
 
 /// A function that works on values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Builtin {
     Abs,
+    Bits(Bits),
     Ceil,
     Concat,
     First,
+    Flatten,
     Float,
     Floor,
     HasPrefix,
@@ -23,16 +28,22 @@ pub(crate) enum Builtin {
     Len,
     Lower,
     Max,
+    Mean,
+    Median,
     Min,
     Repeat,
     Replace,
     Reverse,
     Round,
+    Sort,
     Split,
+    Sum,
+    Take,
     Text,
     Trim,
     TrimPrefix,
     TrimSuffix,
+    Uniq,
     Upper,
 }
 
@@ -52,6 +63,8 @@ pub(crate) enum Wants {
     Int,
     List,
     Number,
+    /// A number or a list of some.
+    Numbers,
     Sized,
     Str,
 }
@@ -64,6 +77,10 @@ impl Wants {
                 Self::Int => *given == Type::Int,
                 Self::List => matches!(given, Type::List(_)),
                 Self::Number => given.may_be_number(),
+                Self::Numbers => match given {
+                    Type::List(item) => item.may_be_number() || matches!(**item, Type::List(_)),
+                    given => given.may_be_number(),
+                },
                 Self::Sized => matches!(given, Type::List(_) | Type::Str),
                 Self::Str => *given == Type::Str,
             }
@@ -91,9 +108,18 @@ const MANY: usize = 100;
 /// All functions.
 pub(crate) const BUILTINS: &[Signature] = &[
     of("abs", Builtin::Abs, 1, 1, &[Wants::Number]),
+    of("bitand", Builtin::Bits(Bits::And), 2, 2, &[Wants::Int]),
+    of("bitnand", Builtin::Bits(Bits::AndNot), 2, 2, &[Wants::Int]),
+    of("bitnot", Builtin::Bits(Bits::Not), 1, 1, &[Wants::Int]),
+    of("bitor", Builtin::Bits(Bits::Or), 2, 2, &[Wants::Int]),
+    of("bitshl", Builtin::Bits(Bits::Left), 2, 2, &[Wants::Int]),
+    of("bitshr", Builtin::Bits(Bits::Right), 2, 2, &[Wants::Int]),
+    of("bitushr", Builtin::Bits(Bits::RightZeros), 2, 2, &[Wants::Int]),
+    of("bitxor", Builtin::Bits(Bits::Xor), 2, 2, &[Wants::Int]),
     of("ceil", Builtin::Ceil, 1, 1, &[Wants::Number]),
     of("concat", Builtin::Concat, 1, MANY, &[Wants::List]),
     of("first", Builtin::First, 1, 1, &[Wants::List]),
+    of("flatten", Builtin::Flatten, 1, 1, &[Wants::List]),
     of("float", Builtin::Float, 1, 1, &[Wants::Any]),
     of("floor", Builtin::Floor, 1, 1, &[Wants::Number]),
     of("hasPrefix", Builtin::HasPrefix, 2, 2, &[Wants::Str]),
@@ -105,12 +131,15 @@ pub(crate) const BUILTINS: &[Signature] = &[
     of("lastIndexOf", Builtin::LastIndexOf, 2, 2, &[Wants::Str]),
     of("len", Builtin::Len, 1, 1, &[Wants::Sized]),
     of("lower", Builtin::Lower, 1, 1, &[Wants::Str]),
-    of("max", Builtin::Max, 1, MANY, &[Wants::Number]),
-    of("min", Builtin::Min, 1, MANY, &[Wants::Number]),
+    of("max", Builtin::Max, 1, MANY, &[Wants::Numbers]),
+    of("mean", Builtin::Mean, 1, MANY, &[Wants::Numbers]),
+    of("median", Builtin::Median, 1, MANY, &[Wants::Numbers]),
+    of("min", Builtin::Min, 1, MANY, &[Wants::Numbers]),
     of("repeat", Builtin::Repeat, 2, 2, &[Wants::Str, Wants::Int]),
     of("replace", Builtin::Replace, 3, 3, &[Wants::Str]),
     of("reverse", Builtin::Reverse, 1, 1, &[Wants::List]),
     of("round", Builtin::Round, 1, 1, &[Wants::Number]),
+    of("sort", Builtin::Sort, 1, 2, &[Wants::List, Wants::Str]),
     of(
         "split",
         Builtin::Split,
@@ -119,9 +148,12 @@ pub(crate) const BUILTINS: &[Signature] = &[
         &[Wants::Str, Wants::Str, Wants::Int],
     ),
     of("string", Builtin::Text, 1, 1, &[Wants::Any]),
+    of("sum", Builtin::Sum, 1, 1, &[Wants::List]),
+    of("take", Builtin::Take, 2, 2, &[Wants::List, Wants::Int]),
     of("trim", Builtin::Trim, 1, 2, &[Wants::Str]),
     of("trimPrefix", Builtin::TrimPrefix, 2, 2, &[Wants::Str]),
     of("trimSuffix", Builtin::TrimSuffix, 2, 2, &[Wants::Str]),
+    of("uniq", Builtin::Uniq, 1, 1, &[Wants::List]),
     of("upper", Builtin::Upper, 1, 1, &[Wants::Str]),
 ];
 
@@ -137,16 +169,21 @@ impl Builtin {
         };
         match self {
             Self::HasPrefix | Self::HasSuffix => Type::Bool,
-            Self::IndexOf | Self::Int | Self::LastIndexOf | Self::Len => Type::Int,
-            Self::Ceil | Self::Float | Self::Floor | Self::Round => Type::Float,
+            Self::Bits(_) | Self::IndexOf | Self::Int | Self::LastIndexOf | Self::Len => Type::Int,
+            Self::Ceil | Self::Float | Self::Floor | Self::Mean | Self::Median | Self::Round => Type::Float,
+            Self::Sum => match item() {
+                kind @ (Type::Int | Type::Float) => kind,
+                _ => Type::Any,
+            },
             Self::Abs | Self::Max | Self::Min => match args {
+                [Type::List(item)] => (**item).clone(),
                 [one] => one.clone(),
                 args if args.iter().all(|arg| *arg == Type::Int) => Type::Int,
                 _ => Type::Any,
             },
-            Self::Concat => Type::list(Type::Any),
+            Self::Concat | Self::Flatten => Type::list(Type::Any),
             Self::First | Self::Last => item(),
-            Self::Reverse => Type::list(item()),
+            Self::Reverse | Self::Sort | Self::Take | Self::Uniq => Type::list(item()),
             Self::Split => Type::list(Type::Str),
             Self::Join
             | Self::Lower
@@ -207,24 +244,18 @@ impl Builtin {
             })),
             Self::Lower => own(text(0)?.to_lowercase()),
             Self::Upper => own(text(0)?.to_uppercase()),
-            Self::Max | Self::Min => {
-                let better = |one: &Value<'a>, other: &Value<'a>| {
-                    let order = one.order(other);
-                    if self == Self::Max {
-                        order.is_some_and(|order| order.is_lt())
-                    } else {
-                        order.is_some_and(|order| order.is_gt())
-                    }
-                };
-                let mut best = first.clone();
-                for arg in args {
-                    arg.number()?;
-                    if better(&best, arg) {
-                        best = arg.clone();
-                    }
-                }
-                Some(best)
-            }
+            Self::Max => lists::best(args, Ordering::is_lt),
+            Self::Min => lists::best(args, Ordering::is_gt),
+            Self::Mean => lists::mean(args),
+            Self::Median => lists::median(args),
+            Self::Sum => lists::sum(&items(first)?),
+            Self::Sort => lists::sort(items(first)?, text(1)),
+            Self::Take => lists::take(items(first)?, args.get(1)?.int()?),
+            Self::Uniq => Some(lists::uniq(items(first)?)),
+            Self::Flatten => lists::flatten(items(first)?),
+            Self::Bits(bits) => bits
+                .of(first.int()?, args.get(1).and_then(Value::int))
+                .map(Value::Int),
             Self::Repeat => {
                 let times = usize::try_from(args.get(1)?.int()?).ok()?;
                 (text(0)?.len().checked_mul(times)? <= MAX_TEXT)

@@ -45,6 +45,8 @@ pub(crate) enum Each {
     Filter,
     Find,
     FindIndex,
+    FindLast,
+    FindLastIndex,
     Map,
     None,
     One,
@@ -57,6 +59,8 @@ const EACH: &[(&str, Each)] = &[
     ("filter", Each::Filter),
     ("find", Each::Find),
     ("findIndex", Each::FindIndex),
+    ("findLast", Each::FindLast),
+    ("findLastIndex", Each::FindLastIndex),
     ("map", Each::Map),
     ("none", Each::None),
     ("one", Each::One),
@@ -233,9 +237,9 @@ impl Checker {
         let (predicate, mapped) = predicate_checked?;
         let kind = match each {
             Each::All | Each::Any | Each::None | Each::One => Type::Bool,
-            Each::Count | Each::FindIndex => Type::Int,
+            Each::Count | Each::FindIndex | Each::FindLastIndex => Type::Int,
             Each::Filter => Type::list(item),
-            Each::Find => item,
+            Each::Find | Each::FindLast => item,
             Each::Map => Type::list(mapped),
         };
         Ok((Checked::Each(each, Box::new([items, predicate])), kind))

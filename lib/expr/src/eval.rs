@@ -137,6 +137,7 @@ fn ask_each<'a>(
         return mapped.map(Value::Made);
     }
     let mut fitting = Vec::new();
+    let mut last = -1;
     let len = list.len();
     for (place, item) in list.into_iter().enumerate() {
         let fits = truth(&eval(predicate, query, Some(&item))?)?;
@@ -146,7 +147,10 @@ fn ask_each<'a>(
             Each::None if fits => return Ok(Value::Bool(false)),
             Each::Find if fits => return Ok(item),
             Each::FindIndex if fits => return Ok(Value::Int(place as i64)),
-            _ if fits => fitting.push(item),
+            _ if fits => {
+                last = place as i64;
+                fitting.push(item);
+            }
             _ => {}
         }
     }
@@ -158,6 +162,8 @@ fn ask_each<'a>(
         Each::Count => Value::Int(fitting.len() as i64),
         Each::Find => Value::Nil,
         Each::FindIndex => Value::Int(-1),
+        Each::FindLast => fitting.pop().unwrap_or(Value::Nil),
+        Each::FindLastIndex => Value::Int(last),
         Each::Filter | Each::Map => Value::Made(fitting),
     })
 }

@@ -19,9 +19,11 @@
 
 #![forbid(unsafe_code)]
 
+mod bits;
 mod builtin;
 mod check;
 mod eval;
+mod lists;
 mod parse;
 mod query;
 #[cfg(test)]

@@ -87,6 +87,13 @@ fn functions_of_the_language() {
         "any(['a', 'b'], # == 'b') && all([1, 2], {# > 0}) && none([1], # > 1) && one([1, 2], # == 1)",
         "count([1, 2, 3], # > 1) == 2 && filter([1, 2, 3], # > 1) == [2, 3] && map([1, 2], # * 2) == [2, 4]",
         "find([1, 2], # > 1) == 2 && findIndex([1, 2], # > 1) == 1 && find([1], # > 5) == nil",
+        "findLast([1, 2, 3], # < 3) == 2 && findLastIndex([1, 2, 1], # == 1) == 2 && findLastIndex([1], # > 1) == -1",
+        "bitand(id(), 3) == 3 && bitor(4, 1) == 5 && bitxor(6, 3) == 5 && bitnand(7, 2) == 5 && bitnot(0) == -1",
+        "bitshl(1, 4) == 16 && bitshr(-16, 2) == -4 && bitushr(-1, 63) == 1",
+        "sum([1, 2, 3]) == 6 && sum([1, 0.5]) == 1.5 && sum([]) == 0 && mean([1, 2]) == 1.5 && mean([]) == 0",
+        "median([3, 1, 2]) == 2 && median(1, 2, [3, 4]) == 2.5 && max([1, 5, 2]) == 5 && min([3, 2], 4) == 2",
+        "take([1, 2, 3], 2) == [1, 2] && take([1], 5) == [1] && uniq([1, 2, 1, 1.0]) == [1, 2]",
+        "flatten([1, [2, [3]]]) == [1, 2, 3] && sort([3, 1, 2]) == [1, 2, 3] && sort(['b', 'a'], 'desc') == ['b', 'a']",
         "name() | split('.') | len() == 4",
         "any(['192.0.2.0/24', '10.0.0.0/8'], incidr(client_ip(), #))",
         "[1, 2, 3][1:] == [2, 3] && name()[:3] == 'www' && 'abc'[-1] == 'c'",
@@ -106,6 +113,12 @@ fn what_has_no_value_does_not_hold() {
         "name()",
         "1",
         "len(1..100000) > 0",
+        "bitshl(1, -1) == 0",
+        "sum(['a']) == 0",
+        "sort([1, 'a']) == [1]",
+        "sort([1], 'up') == [1]",
+        "take([1], -1) == []",
+        "max([]) == 0",
         "name() matches ('(' + '')",
     ] {
         assert!(!holds(text), "{text}");
@@ -138,6 +151,14 @@ fn ill_typed_and_malformed_expressions_are_refused_at_their_place() {
             "not enough arguments to call `incidr` (at 1)",
         ),
         ("incidr(1, 'a')", "int where string is wanted (at 8)"),
+        (
+            "max('a') == 1",
+            "`max` cannot take string as its argument 1 (at 5)",
+        ),
+        (
+            "bitand(1.5, 1) == 1",
+            "`bitand` cannot take float as its argument 1 (at 8)",
+        ),
         ("len(5) == 1", "`len` cannot take int as its argument 1 (at 5)"),
         (
             "name() matches '('",
