@@ -47,6 +47,8 @@ events! {
     DroppedInFlight = "catena_queries_dropped_in_flight", "Queries dropped because the bound on waiting queries was reached.";
     /// A datagram that cannot be answered: too short, or a response.
     DroppedUnanswerable = "catena_queries_dropped_unanswerable", "Messages dropped because they cannot be answered.";
+    /// A datagram that the system dropped since a socket's receive buffer was full.
+    DroppedBuffer = "catena_queries_dropped_buffer", "Datagrams that the system dropped because the receive buffer of a UDP socket was full.";
     /// An answer that the system did not take.
     DroppedSend = "catena_answers_dropped_send", "Answers that could not be sent.";
     /// A stream accepted.

@@ -4,11 +4,15 @@ mod common;
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catena_core::config::Registry;
 use catena_core::counters::Event;
-use catena_core::plugin::Definition;
+use catena_core::message::Request;
+use catena_core::plugin::{AtOnce, Definition, Plugin};
+use parking_lot::{Condvar, Mutex};
+
 use common::{FIXED, Running, SLOW, ask, frame, id_of, query, read_frame, write_frame};
 
 /// Times and limits that no test has to wait long for.
@@ -20,8 +24,38 @@ const SHORT: Definition = Definition::new("short", |setup| {
     Ok(())
 });
 
+/// Holds the worker's thread itself, so that it does nothing at all, for as long as the test wants.
+struct Asleep(Arc<Bed>);
+
+#[derive(Default)]
+struct Bed {
+    awake: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Plugin for Asleep {
+    fn name(&self) -> &'static str {
+        "asleep"
+    }
+
+    fn serve_at_once(&self, request: &mut Request) -> AtOnce {
+        if request.name_display().to_string().starts_with("sleep.") {
+            let mut awake = self.0.awake.lock();
+            while !*awake {
+                self.0.woken.wait(&mut awake);
+            }
+        }
+        AtOnce::Pass
+    }
+}
+
+const ASLEEP: Definition = Definition::new("asleep", |setup| {
+    setup.add(Asleep(setup.shared()));
+    Ok(())
+});
+
 fn registry() -> Registry {
-    Registry::new([SHORT, SLOW, FIXED])
+    Registry::new([SHORT, ASLEEP, SLOW, FIXED])
 }
 
 /// Waits until the server has closed the connection.
@@ -104,4 +138,35 @@ fn queries_beyond_the_bound_on_those_that_wait_are_dropped_and_counted_and_the_o
     server.wait_for(Event::UdpQuery, BOUND + SURPLUS + 3);
     assert_eq!(id_of(&ask(&server.udp(), &query(4, "example.org."))), 4);
     assert_eq!(server.counters.get(Event::DroppedInFlight), SURPLUS);
+}
+
+#[test]
+fn what_the_system_drops_from_a_full_receive_buffer_is_counted() {
+    let server = Running::start_with(".:@PORT@ {\n asleep\n fixed\n}\n", registry(), 1);
+    let bed: Arc<Bed> = server.shared.of();
+    let socket = server.udp();
+    socket.send(&query(1, "sleep.example.org.")).expect("send");
+    server.wait_for(Event::UdpQuery, 1);
+    let mut sent = 1;
+    // More than any buffer has room for.
+    for id in 0..60_000 {
+        sent += u64::from(socket.send(&query(id, "example.org.")).is_ok());
+    }
+    *bed.awake.lock() = true;
+    bed.woken.notify_all();
+    // The count comes with a datagram that found room again: the first that is answered.
+    let last = server.udp();
+    last.set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("a timeout");
+    let mut answer = [0; 512];
+    loop {
+        last.send(&query(7, "example.org.")).expect("send");
+        sent += 1;
+        if last.recv(&mut answer).is_ok() {
+            break;
+        }
+    }
+    let counted = || server.counters.get(Event::UdpQuery) + server.counters.get(Event::DroppedBuffer);
+    common::until("all that was sent has been counted", || counted() == sent);
+    assert!(server.counters.get(Event::DroppedBuffer) > 1000);
 }

@@ -98,6 +98,10 @@ impl UdpPort {
         }
         self.counters.inc(Event::UdpBatch);
         self.counters.add(Event::UdpQuery, count as u64);
+        match self.received.overflows() {
+            0 => {}
+            lost => self.counters.add(Event::DroppedBuffer, u64::from(lost)),
+        }
         let now = Instant::now();
         for datagram in self.received.iter() {
             let Some(peer) = datagram.source else { continue };
