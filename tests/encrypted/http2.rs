@@ -262,7 +262,7 @@ fn grpc_messages_without_bound_are_refused() {
         let found = answer.payload.windows(2).any(|part| part == RESOURCE_EXHAUSTED);
         assert!(found, "case {case}: {answer:?}");
     }
-    server.wait_for_metric("catena_http_requests_too_large_total", &[], 2.0);
+    assert_eq!(server.counters().get(Event::HttpTooLarge), 2);
     assert_eq!(
         server.client_on(server.port_of(2), Over::Grpc).send(&[0; 11]),
         Reply::GrpcStatus(2),

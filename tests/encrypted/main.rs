@@ -3,9 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bounds;
 mod certificates;
 mod facts;
 mod http2;
+mod quic;
 mod raw_http2;
 mod reloads;
 mod servers;
