@@ -75,7 +75,7 @@
 //!
 //! # Encrypted transports
 //!
-//! With the feature `encrypted`, [`TestServerBuilder::encrypted`] puts a certificate for `dns.test`, `localhost` and the
+//! With the feature `encrypted`, `TestServerBuilder::encrypted` puts a certificate for `dns.test`, `localhost` and the
 //! loopback addresses into the files `cert.pem` and `key.pem` beside the Corefile, and its authority into `ca.pem`. A
 //! Corefile with `tls cert.pem key.pem` and keys such as `tls://.:@P1@` is then asked with
 //! `server.ask_on(server.port_of(1), "a.example.org. A +tls")`, or over a kept connection with `TestServer::client_on`.
