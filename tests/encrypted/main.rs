@@ -7,6 +7,7 @@ mod bounds;
 mod certificates;
 mod facts;
 mod http2;
+mod programs;
 mod quic;
 mod raw_http2;
 mod reloads;

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use catena_testkit::{Client, Over, Pki, TestServer, TestServerBuilder, Trust};
 
@@ -58,7 +59,7 @@ pub fn client(server: &TestServer, over: Over) -> Client {
 pub struct Served {
     pub catena: Catena,
     /// Keeps the authority's files.
-    _pki: Pki,
+    pki: Pki,
     pub trust: Trust,
 }
 
@@ -76,8 +77,13 @@ impl Served {
         Self {
             catena: folder.serve(args),
             trust,
-            _pki: pki,
+            pki,
         }
+    }
+
+    /// The file of the authority's certificate.
+    pub fn authority(&self) -> &Path {
+        self.pki.ca()
     }
 
     pub fn address(&self, over: Over) -> SocketAddr {
@@ -100,7 +106,7 @@ impl Served {
 /// Puts a fresh certificate for these names beside the Corefile.
 pub fn put_certificate(folder: &Folder, pki: &Pki, names: &[&str]) {
     let identity = pki.identity(names);
-    let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("a file of the authority");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file of the authority");
     folder.write("cert.pem", &read(&identity.certificate));
     folder.write("key.pem", &read(&identity.key));
 }
