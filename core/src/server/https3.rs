@@ -46,18 +46,22 @@ pub(super) async fn serve(connection: Connection, exchange: Arc<Exchange>) {
                 break;
             }
         };
+        let Some(place) = quic::place(&exchange, &connection).await else {
+            return;
+        };
         exchange.set_peer(connection.remote_address());
         let exchange = Arc::clone(&exchange);
         streams.run(Box::pin(async move {
-            let head = timeout(exchange.read_timeout(), resolver.resolve_request()).await;
-            match head {
-                Ok(Ok((request, stream))) => answer(&exchange, request, stream).await,
+            match quic::in_time(&exchange, resolver.resolve_request()).await {
+                // Apart, so that streams without a head hold no room for what comes behind it.
+                Some(Ok((request, stream))) => Box::pin(answer(&exchange, request, stream)).await,
                 // It was answered with an error.
-                Ok(Err(StreamError::HeaderTooBig { .. })) => exchange.counters.inc(Event::HttpTooLarge),
+                Some(Err(StreamError::HeaderTooBig { .. })) => exchange.counters.inc(Event::HttpTooLarge),
                 // A client that breaks off or breaks the protocol is no news.
-                Ok(Err(_)) => {}
-                Err(_) => exchange.counters.inc(Event::StreamSlow),
+                Some(Err(_)) => {}
+                None => exchange.counters.inc(Event::StreamSlow),
             }
+            drop(place);
         }));
     }
     quic::finish(&connection).await;

@@ -39,6 +39,9 @@ pub(super) const MAX_STREAMS: usize = 256;
 /// Streams at a time on all connections of a listener, where no plugin says otherwise, as in CoreDNS.
 pub(super) const MAX_ALL_STREAMS: usize = 1024;
 
+/// Requests at a time on all connections of a listener of HTTP/3.
+pub(super) const MAX_ALL_REQUESTS: usize = 8192;
+
 /// Connections at a time on a listener of HTTP/3, where no plugin says otherwise, as in CoreDNS.
 pub(super) const MAX_HTTP3_CONNECTIONS: usize = 200;
 
@@ -241,16 +244,8 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
             },
             () = endpoint.wait_for_close() => break,
         };
-        let limit = || endpoint.table().bounds().all_streams.unwrap_or(MAX_ALL_STREAMS);
-        let place = match endpoint.streams.try_take(limit()) {
-            Some(place) => place,
-            None => {
-                exchange.counters.inc(Event::StreamFull);
-                tokio::select! {
-                    place = wait_for_place(&endpoint, limit) => place,
-                    _ = connection.closed() => return,
-                }
-            }
+        let Some(place) = place(&exchange, &connection).await else {
+            return;
         };
         let answering = answer(Arc::clone(&exchange), connection.clone(), send, recv, place);
         streams.run(Box::pin(answering));
@@ -260,12 +255,27 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
     connection.close(NO_ERROR, b"");
 }
 
-/// Waits for a place. Streams that are slow to bring their query make room.
-async fn wait_for_place(endpoint: &Endpoint, limit: impl Fn() -> usize) -> Place {
+/// A place for a stream; it is waited for where there is none, and streams that are slow to bring their query make room.
+/// None at the connection's end.
+pub(super) async fn place(exchange: &Exchange, connection: &Connection) -> Option<Place> {
+    let endpoint = &exchange.endpoint;
+    let limit = || {
+        let default = match exchange.transport {
+            Transport::Https3 => MAX_ALL_REQUESTS,
+            _ => MAX_ALL_STREAMS,
+        };
+        endpoint.table().bounds().all_streams.unwrap_or(default)
+    };
+    if let Some(place) = endpoint.streams.try_take(limit()) {
+        return Some(place);
+    }
+    exchange.counters.inc(Event::StreamFull);
     loop {
         endpoint.readers.dismiss_oldest();
-        if let Ok(place) = timeout(GRACE, endpoint.streams.take(&limit)).await {
-            return place;
+        tokio::select! {
+            place = endpoint.streams.take(limit) => return Some(place),
+            () = tokio::time::sleep(GRACE) => {}
+            _ = connection.closed() => return None,
         }
     }
 }
@@ -334,7 +344,7 @@ async fn answer(
     mut recv: RecvStream,
     place: Place,
 ) {
-    let query = match read_in_time(&exchange, &mut recv).await {
+    let query = match in_time(&exchange, read(&mut recv)).await {
         Some(Read::Message(query)) => query,
         Some(Read::Fault) => return break_off(&exchange, &connection),
         Some(Read::Gone) => return,
@@ -417,9 +427,9 @@ enum Read {
     Gone,
 }
 
-/// Reads a message; nothing if that takes too long, or somewhat long while others wait.
-async fn read_in_time(exchange: &Exchange, recv: &mut RecvStream) -> Option<Read> {
-    let mut reading = pin!(read(recv));
+/// Reads what a stream brings; nothing if that takes too long, or somewhat long while others wait.
+pub(super) async fn in_time<T>(exchange: &Exchange, reading: impl Future<Output = T>) -> Option<T> {
+    let mut reading = pin!(reading);
     // Mostly it is there as a whole.
     if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
         return Some(read);
