@@ -41,6 +41,8 @@ pub(super) struct Greeted {
     /// Bytes that were read with a proxy's header and come behind it.
     ahead: Vec<u8>,
     used: usize,
+    /// What is written gathers until it is flushed. Not so during a handshake, whose last word may be why it failed.
+    gathers: bool,
     /// Bytes that wait to be flushed, from `written` on.
     gathered: Vec<u8>,
     written: usize,
@@ -86,6 +88,7 @@ pub(super) async fn greet(
         stream,
         ahead,
         used,
+        gathers: false,
         gathered: Vec::new(),
         written: 0,
     };
@@ -129,7 +132,9 @@ pub(super) async fn handshake(stream: Greeted, tls: &ListenerTls) -> io::Result<
         .config(hello.client_hello().server_name())
         .map_err(io::Error::other)?;
     let mut stream = hello.into_stream(config).await?;
-    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    let (below, session) = stream.get_mut();
+    below.gathers = true;
+    session.set_buffer_limit(Some(TLS_BUFFER));
     Ok(stream)
 }
 
@@ -174,13 +179,17 @@ impl Greeted {
     }
 }
 
-/// What is written gathers until it is flushed, so that several TLS records take one call of the system.
+/// Behind the handshake, what is written gathers until it is flushed, so that several TLS records take one call of the
+/// system.
 impl AsyncWrite for Greeted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.gathers {
+            return Pin::new(&mut self.stream).poll_write(context, bytes);
+        }
         if self.gathered.len() >= MAX_GATHERED {
             ready!(self.poll_gathered(context))?;
         }

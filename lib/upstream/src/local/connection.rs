@@ -60,7 +60,11 @@ impl Local {
                 return Err(ExchangeError::Busy);
             }
         };
-        self.shared.observer.connection(upstream, protocol, kept || had);
+        // With an age limit a worker's connection may be younger than the path, whose end is what counts.
+        let counts_as_kept = had || (kept && self.shared.options.max_age.is_none());
+        self.shared
+            .observer
+            .connection(upstream, protocol, counts_as_kept);
         let id = pool.connections.assign(index, ticket.slot, now)?;
         let Some(slot) = self.slots.get(ticket) else {
             return Ok(());
