@@ -25,6 +25,8 @@ pub(super) struct Sample {
     /// Of a flood: until the first answer afterwards, and how fast it really was.
     pub(super) recovery_ms: f64,
     pub(super) flood_rate: f64,
+    /// Of new connections, those that resumed a session.
+    pub(super) resumed_percent: f64,
     /// Lines of the log for a hundred queries.
     pub(super) lines_percent: f64,
     /// New names, and the share of popular ones that were answered from the cache: before they came, meanwhile, and
@@ -93,6 +95,9 @@ impl Sample {
                         ", max {:.1} ms, {:.0} writes/s",
                         self.max_ms, self.writes_per_second
                     ));
+                }
+                if work == Work::Resumption {
+                    text.push_str(&format!(", {:.0} % resumed", self.resumed_percent));
                 }
                 if self.lines_percent > 0.0 {
                     text.push_str(&format!(", {:.1} % logged", self.lines_percent));

@@ -186,6 +186,7 @@ const HANDSHAKES: &[Column] = &[
     RATIO,
     Column::median("connections in a second of CPU", 0, |sample| 1e6 / sample.micros),
     Column::median("connections/s", 0, |sample| sample.per_second),
+    Column::median("resumed, %", 0, |sample| sample.resumed_percent),
     BUSY,
     P50,
     P99,
