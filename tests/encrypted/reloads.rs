@@ -13,10 +13,13 @@ use crate::servers::{Served, block, client, in_process};
 /// Kept connections of each kind.
 const CLIENTS: usize = 2;
 
+/// The times are long, so that a machine with much else to do closes no connection.
 fn hosts(number: u8) -> String {
     block(
         "example.org",
-        &format!("    errors\n    hosts {{\n        192.0.2.{number} www.example.org\n    }}"),
+        &format!(
+            "    timeouts {{\n        read 5m\n        write 5m\n        idle 5m\n    }}\n    errors\n    hosts {{\n        192.0.2.{number} www.example.org\n    }}"
+        ),
     ) + &block(
         "slow.example",
         "    errors\n    erratic {\n        drop 0\n        delay 1 30ms\n    }",
@@ -89,6 +92,7 @@ fn reloads_under_load_lose_no_query_and_no_connection_of_any_transport() {
 #[test]
 fn what_has_come_is_answered_before_the_server_ends_over_every_transport() {
     const EACH: usize = 5;
+    let _alone = alone();
     let upstream = Upstream::start("www.example.org. 60 IN A 192.0.2.1");
     upstream.behave(Behaviour::honest().held());
     let server = in_process(&block(".", &format!("    forward . {}", upstream.address()))).start();
