@@ -15,6 +15,11 @@ const ANSWER: [&str; 1] = ["a.example.org. A 192.0.2.1"];
 
 /// A production server in front of the upstream.
 fn server(upstream: &Upstream) -> TestServer {
+    server_waiting(upstream, "1m")
+}
+
+/// A server that waits so long for an answer before it asks again.
+fn server_waiting(upstream: &Upstream, read_timeout: &str) -> TestServer {
     let corefile = format!(
         ".:@PORT@ {{
             errors
@@ -27,7 +32,7 @@ fn server(upstream: &Upstream) -> TestServer {
             loop
             forward . {} {{
                 max_fails 0
-                read_timeout 1s
+                read_timeout {read_timeout}
             }}
             reload
             loadbalance
@@ -48,13 +53,14 @@ fn asked(upstream: &Upstream, question: &str) -> usize {
     seen.iter().filter(|seen| seen.question() == question).count()
 }
 
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A client with an address of its own.
 fn client(server: &TestServer, from: u8) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 2, from), 0)).expect("a socket");
     socket.connect(server.address()).expect("a socket");
-    socket
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .expect("a timeout");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket
 }
 
@@ -68,6 +74,9 @@ fn answers(sockets: &[UdpSocket], last: u8) -> usize {
                 Ok(length) => {
                     assert_eq!(buffer[length - 1], last, "{:?}", &buffer[..length]);
                     count += 1;
+                    // Once they come, they come one after the other.
+                    let soon = Some(Duration::from_millis(300));
+                    socket.set_read_timeout(soon).expect("a timeout");
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("{error}"),
@@ -100,7 +109,7 @@ fn poisoning_mismatched_answers_are_neither_given_nor_kept() {
 fn poisoning_an_answer_of_lies_alone_is_kept_by_nobody() {
     for lie in [Lie::OtherName, Lie::OtherType, Lie::OtherId, Lie::Garbage] {
         let upstream = Upstream::start(ZONE);
-        let server = server(&upstream);
+        let server = server_waiting(&upstream, "1s");
         upstream.behave(Behaviour::only_lying(lie));
         server.ask("a.example.org. A").assert_rcode(Rcode::SERVFAIL);
         upstream.behave(Behaviour::honest());
@@ -252,7 +261,7 @@ fn loop_cannot_be_used_to_stop_the_server_by_a_guessed_name() {
 #[test]
 fn ansi_and_newline_injection_into_logs_stays_text() {
     let upstream = Upstream::start(ZONE);
-    let server = server(&upstream);
+    let server = server_waiting(&upstream, "1s");
     upstream.behave(Behaviour::silent());
     // The bytes of a name as DNS has them: an escape sequence, a line break, a forged line, a C1 control.
     let name = b"\x1b[31m\n[FATAL] a\x9b1m";

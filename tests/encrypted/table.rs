@@ -446,7 +446,10 @@ fn a_thousand_questions_of_pointers_in_parallel_take_no_memory_over_any_transpor
     for over in Over::ALL.into_iter().filter(|over| *over != Over::Udp) {
         let bomb = pointer_bomb(LONG.min(longest(over)), 10_000);
         // A process for each, since the most that it ever took is what counts.
-        let served = Served::new(&block(".", "    timeouts {\n        read 60s\n    }\n    whoami"));
+        let served = Served::new(&block(
+            ".",
+            "    timeouts {\n        read 10m\n        idle 10m\n    }\n    whoami",
+        ));
         let fault = match over {
             Over::Quic => Reply::QuicClosed(2),
             Over::Grpc => Reply::GrpcStatus(2),
@@ -478,7 +481,7 @@ fn a_thousand_questions_of_pointers_in_parallel_take_no_memory_over_any_transpor
         let grown = served.catena.peak_kib().saturating_sub(before);
         println!("{}: {grown} KiB more, {:?}", over.word(), began.elapsed());
         assert!(grown < MOST_KIB, "{over:?}: {grown} KiB");
-        assert!(began.elapsed() < Duration::from_secs(60), "{over:?}");
+        assert!(began.elapsed() < Duration::from_secs(300), "{over:?}");
         // It goes on.
         served.client(over).ask("www.example.org. A");
     }
