@@ -25,6 +25,9 @@ pub const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 /// How many bytes are written in one piece, so that it shows whether somebody reads.
 const PIECE: usize = 64 << 10;
 
+/// How long lines gather before they are written, unless there are [`PIECE`] bytes of them before.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// A handle on the log; clones write to the same place.
 #[derive(Clone, Debug)]
 pub struct LogSink {
@@ -51,6 +54,10 @@ struct State {
     buffer: Vec<u8>,
     /// The writer sleeps and must be woken.
     idle: bool,
+    /// The writer lets lines gather, and wants to be woken when there are many.
+    gathering: bool,
+    /// Somebody waits until all is written.
+    hurry: bool,
     /// The writer holds bytes that it has not written yet.
     writing: bool,
     closed: bool,
@@ -111,8 +118,9 @@ impl LogSink {
         }
         push_escaped(&mut state.buffer, line);
         state.buffer.push(b'\n');
-        if state.idle {
+        if state.idle || (state.gathering && state.buffer.len() >= PIECE) {
             state.idle = false;
+            state.gathering = false;
             self.inner.filled.notify_one();
         }
     }
@@ -145,6 +153,8 @@ impl LogSink {
     /// the end of the process, by no worker.
     pub fn flush(&self) {
         let mut state = self.inner.state.lock();
+        state.hurry = true;
+        self.inner.filled.notify_one();
         while !self.inner.kept && !state.closed && (state.writing || !state.buffer.is_empty()) {
             let written = self.inner.written.load(Ordering::Relaxed);
             let waited = self.inner.drained.wait_for(&mut state, FLUSH_PATIENCE);
@@ -157,10 +167,9 @@ impl LogSink {
 
 /// Appends a line with control characters escaped, tabs excepted.
 fn push_escaped(out: &mut Vec<u8>, line: &str) {
-    if !line
-        .bytes()
-        .any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2)
-    {
+    // Without an early end this is done for many bytes at a time.
+    let is_odd = |byte: u8| (byte < b' ' && byte != b'\t') | (byte == 0x7f) | (byte == 0xc2);
+    if !line.bytes().fold(false, |odd, byte| odd | is_odd(byte)) {
         out.extend_from_slice(line.as_bytes());
         return;
     }
@@ -181,8 +190,15 @@ fn write_loop(inner: &Inner, mut out: impl Write) {
         state.writing = false;
         while state.buffer.is_empty() {
             inner.drained.notify_all();
+            state.hurry = false;
             state.idle = true;
             inner.filled.wait(&mut state);
+        }
+        // A write for each line would cost more than the line.
+        if state.buffer.len() < PIECE && !state.hurry {
+            state.gathering = true;
+            inner.filled.wait_for(&mut state, GATHER);
+            state.gathering = false;
         }
         std::mem::swap(&mut lines, &mut state.buffer);
         state.writing = true;

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::endpoint::Endpoint;
+use super::within::within;
 use crate::counters::{Counters, Event};
 
 /// Streams that a client has reset before or while they were served, until the connection ends: CVE-2023-44487 (rapid
@@ -309,7 +310,5 @@ pub(super) async fn read(mut body: RecvStream, limit: usize, patience: Duration)
         }
         Ok(if parts.is_empty() { whole } else { parts.into() })
     };
-    timeout(patience, reading)
-        .await
-        .unwrap_or(Err(BodyError::TooSlow))
+    within(patience, reading).await.unwrap_or(Err(BodyError::TooSlow))
 }

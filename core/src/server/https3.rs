@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::http::{self as doh, Asked};
 use super::quic::{self, Streams};
 use super::tcp::WRITE_TIMEOUT;
+use super::within::within;
 use crate::counters::Event;
 use crate::message::MAX_MESSAGE_LEN;
 
@@ -70,13 +71,13 @@ pub(super) async fn serve(connection: Connection, exchange: Arc<Exchange>) {
 async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
     let response = match doh::read_head(request.method(), request.uri()) {
         Asked::Message(message) => doh::respond(exchange, request.headers(), &message).await,
-        Asked::InBody => match timeout(exchange.read_timeout(), read(&mut stream)).await {
-            Ok(Some(message)) => doh::respond(exchange, request.headers(), &message).await,
-            Ok(None) => {
+        Asked::InBody => match within(exchange.read_timeout(), read(&mut stream)).await {
+            Some(Some(message)) => doh::respond(exchange, request.headers(), &message).await,
+            Some(None) => {
                 exchange.counters.inc(Event::HttpTooLarge);
                 doh::invalid(exchange)
             }
-            Err(_) => {
+            None => {
                 exchange.counters.inc(Event::HttpSlow);
                 doh::invalid(exchange)
             }
@@ -91,7 +92,7 @@ async fn answer(exchange: &Exchange, request: Request<()>, mut stream: Stream) {
     let response = doh::for_method(request.method(), response);
     let patience = exchange.table().timeouts().write.unwrap_or(WRITE_TIMEOUT);
     // A client that does not take it loses its stream.
-    if timeout(patience, send(stream, response)).await.is_err() {
+    if within(patience, send(stream, response)).await.is_none() {
         exchange.counters.inc(Event::StreamSlowReader);
     }
 }

@@ -30,6 +30,7 @@ mod requery;
 mod table;
 pub mod tcp;
 pub mod udp;
+mod within;
 mod worker;
 
 pub use control::Control;

@@ -28,6 +28,7 @@ use super::quic_proxy::ProxiedSocket;
 use super::readers::GRACE;
 use super::table::Table;
 use super::tcp::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, unmapped};
+use super::within::within;
 use super::worker::WorkerContext;
 use crate::corefile::Scheme;
 use crate::counters::{Counters, Event};
@@ -231,6 +232,8 @@ impl Guest {
 
 /// Serves the streams of a connection of DNS over QUIC.
 async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
+    // quinn counts its handles under a lock; these are counted without.
+    let connection = Arc::new(connection);
     let streams = Streams::default();
     let endpoint = Arc::clone(&exchange.endpoint);
     loop {
@@ -247,7 +250,7 @@ async fn serve_streams(connection: Connection, exchange: Arc<Exchange>) {
         let Some(place) = place(&exchange, &connection).await else {
             return;
         };
-        let answering = answer(Arc::clone(&exchange), connection.clone(), send, recv, place);
+        let answering = answer(Arc::clone(&exchange), Arc::clone(&connection), send, recv, place);
         streams.run(Box::pin(answering));
     }
     streams.ended().await;
@@ -339,7 +342,7 @@ impl Drop for Leaving {
 /// Reads the query of a stream, and answers it there (RFC 9250, section 4.2).
 async fn answer(
     exchange: Arc<Exchange>,
-    connection: Connection,
+    connection: Arc<Connection>,
     mut send: SendStream,
     mut recv: RecvStream,
     place: Place,
@@ -410,12 +413,12 @@ async fn write(exchange: &Exchange, send: &mut SendStream, wire: &[u8]) -> bool 
     frame.extend_from_slice(&length.to_be_bytes());
     frame.extend_from_slice(wire);
     let patience = exchange.table().timeouts().write.unwrap_or(WRITE_TIMEOUT);
-    let written = timeout(patience, send.write_chunk(frame.freeze())).await;
-    if written.is_err() {
+    let written = within(patience, send.write_chunk(frame.freeze())).await;
+    if written.is_none() {
         exchange.counters.inc(Event::StreamSlowReader);
         let _ = send.reset(REQUEST_CANCELLED);
     }
-    matches!(written, Ok(Ok(())))
+    matches!(written, Some(Ok(())))
 }
 
 /// What a stream brought.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catena_core::log::{ClassName, TypeName};
 use catena_core::message::name::presentation;
-use catena_core::message::{MAX_MESSAGE_LEN, MIN_UDP_SIZE, QName, Rcode, Request, Response};
+use catena_core::message::{CLASS_IN, MAX_MESSAGE_LEN, MIN_UDP_SIZE, QName, Rcode, Request, Response};
 
 use crate::classify::Kind;
 use crate::format::{EMPTY, Field, Format, Part};
@@ -147,18 +147,25 @@ impl Facts<'_> {
     fn write(&self, line: &mut String, field: Field) -> fmt::Result {
         let Self { request, asked, .. } = self;
         match field {
-            Field::Bufsize => write!(line, "{}", asked.bufsize),
-            Field::Class => write!(line, "{}", ClassName(self.question_code(2))),
-            Field::Do => write!(line, "{}", asked.dnssec_ok),
-            Field::Id => write!(line, "{}", asked.id),
+            Field::Bufsize => write_number(line, asked.bufsize as u64),
+            Field::Class => match self.question_code(2) {
+                CLASS_IN => line.write_str("IN"),
+                code => write!(line, "{}", ClassName(code)),
+            },
+            Field::Do => line.write_str(if asked.dnssec_ok { "true" } else { "false" }),
+            Field::Id => write_number(line, asked.id.into()),
             Field::Local => write_ip(line, request.local().ip()),
             Field::Name => self.write_name(line),
-            Field::Opcode => write!(line, "{}", asked.opcode),
-            Field::Port => write!(line, "{}", request.peer().port()),
+            Field::Opcode => write_number(line, asked.opcode.into()),
+            Field::Port => write_number(line, request.peer().port().into()),
             Field::Proto => line.write_str(request.transport().protocol()),
             Field::Remote => write_ip(line, request.peer().ip()),
-            Field::Size => write!(line, "{}", asked.size),
-            Field::Type => write!(line, "{}", TypeName(self.question_code(4))),
+            Field::Size => write_number(line, asked.size as u64),
+            Field::Type => match TypeName(self.question_code(4)) {
+                TypeName(1) => line.write_str("A"),
+                TypeName(28) => line.write_str("AAAA"),
+                other => write!(line, "{other}"),
+            },
             _ => line.write_str(EMPTY),
         }
     }
@@ -166,7 +173,11 @@ impl Facts<'_> {
     /// The name that the client asked for, in lower case, whatever a plugin has made of it since.
     fn write_name(&self, line: &mut String) -> fmt::Result {
         if self.request.original_question() == self.request.question() {
-            return write!(line, "{}", presentation(self.request.qname().as_wire()));
+            let wire = self.request.qname().as_wire();
+            if write_plain_name(line, wire) {
+                return Ok(());
+            }
+            return write!(line, "{}", presentation(wire));
         }
         let question = self.request.original_question();
         let name = question
@@ -199,18 +210,73 @@ impl AnswerFacts {
             (Field::AnswerClass, _) => line.write_str(self.kind.class().name()),
             (Field::AnswerKind, _) => line.write_str(self.kind.name()),
             (Field::Duration, _) => write_seconds(line, self.duration),
-            (Field::ResponseSize, _) => write!(line, "{size}"),
+            (Field::ResponseSize, _) => write_number(line, size as u64),
             (Field::Flags, Some((_, flags))) => write_flags(line, flags),
-            (Field::Rcode, Some((rcode, _))) => write!(line, "{rcode}"),
+            (Field::Rcode, Some((rcode, _))) => match rcode.name() {
+                Some(name) => line.write_str(name),
+                None => write!(line, "{rcode}"),
+            },
             _ => line.write_str(EMPTY),
         }
     }
 }
 
+/// A number in decimal digits. There are ten in each line, and this takes a fraction of what the general way of
+/// formatting does.
+fn write_number(line: &mut String, mut number: u64) -> fmt::Result {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    line.write_str(std::str::from_utf8(&digits[at..]).unwrap_or_default())
+}
+
+/// Appends a name of letters, digits, hyphens and underscores only, as nearly all are; false, and nothing, if it has
+/// others.
+fn write_plain_name(line: &mut String, wire: &[u8]) -> bool {
+    let begin = line.len();
+    let mut rest = wire;
+    while let Some((&length, behind)) = rest.split_first() {
+        if length == 0 {
+            break;
+        }
+        let Some((label, behind)) = behind.split_at_checked(usize::from(length)) else {
+            break;
+        };
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
+        match std::str::from_utf8(label) {
+            Ok(text) if label.iter().all(is_plain) => line.push_str(text),
+            _ => {
+                line.truncate(begin);
+                return false;
+            }
+        }
+        line.push('.');
+        rest = behind;
+    }
+    if line.len() == begin {
+        line.push('.');
+    }
+    true
+}
+
 /// An address as in a URL: IPv6 in brackets.
 fn write_ip(line: &mut String, ip: IpAddr) -> fmt::Result {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => write!(line, "{ip}"),
+        IpAddr::V4(ip) => {
+            let [first, rest @ ..] = ip.octets();
+            write_number(line, first.into())?;
+            rest.into_iter().try_for_each(|octet| {
+                line.push('.');
+                write_number(line, octet.into())
+            })
+        }
         IpAddr::V6(ip) => write!(line, "[{ip}]"),
     }
 }
@@ -239,14 +305,20 @@ fn write_flags(line: &mut String, flags: u16) -> fmt::Result {
 
 /// Seconds with as many decimals as there are.
 fn write_seconds(line: &mut String, duration: Duration) -> fmt::Result {
-    write!(line, "{}", duration.as_secs())?;
+    write_number(line, duration.as_secs())?;
     let (mut fraction, mut digits) = (duration.subsec_nanos(), 9);
     if fraction != 0 {
         while fraction.is_multiple_of(10) {
             fraction /= 10;
             digits -= 1;
         }
-        write!(line, ".{fraction:0digits$}")?;
+        let mut text = [b'0'; 9];
+        for place in text[..digits].iter_mut().rev() {
+            *place = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        line.push('.');
+        line.extend(text[..digits].iter().map(|digit| char::from(*digit)));
     }
     line.write_char('s')
 }
