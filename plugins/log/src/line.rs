@@ -223,19 +223,26 @@ impl AnswerFacts {
 
 /// A number in decimal digits. There are ten in each line, and this takes a fraction of what the general way of
 /// formatting does.
-fn write_number(line: &mut String, mut number: u64) -> fmt::Result {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
+fn write_number(line: &mut String, number: u64) -> fmt::Result {
+    match number {
+        0..10 => line.write_str(&PAIRS[2 * number as usize + 1..2 * number as usize + 2]),
+        10..100 => line.write_str(pair(number)),
+        100..100_000 => {
+            write_number(line, number / 100)?;
+            line.write_str(pair(number % 100))
         }
+        _ => write!(line, "{number}"),
     }
-    line.write_str(std::str::from_utf8(&digits[at..]).unwrap_or_default())
 }
+
+/// The two digits of a number below a hundred.
+fn pair(number: u64) -> &'static str {
+    let at = 2 * number as usize;
+    &PAIRS[at..at + 2]
+}
+
+/// 00 to 99.
+const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
 /// Appends a name of letters, digits, hyphens and underscores only, as nearly all are; false, and nothing, if it has
 /// others.
@@ -326,6 +333,36 @@ fn write_seconds(line: &mut String, duration: Duration) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal_digits() {
+        for number in (0..=70_000).chain([99_999, 100_000, 4_294_967_296, u64::MAX]) {
+            let mut line = String::new();
+            write_number(&mut line, number).unwrap();
+            assert_eq!(line, number.to_string());
+        }
+    }
+
+    #[test]
+    fn plain_names_are_written_as_the_general_way_does() {
+        for (name, plain) in [
+            ("www.example.org.", true),
+            ("_a-1.b.", true),
+            (".", true),
+            ("a\\.b.", false),
+            ("\\200.x.", false),
+        ] {
+            let qname = QName::from_presentation(name).unwrap();
+            let mut line = String::from("x");
+            assert_eq!(write_plain_name(&mut line, qname.as_wire()), plain, "{name}");
+            let want = if plain {
+                format!("x{}", presentation(qname.as_wire()))
+            } else {
+                "x".to_owned()
+            };
+            assert_eq!(line, want, "{name}");
+        }
+    }
     use catena_core::message::{QueryBuilder, Transport};
 
     fn line(format: &str, request: &Request, answered: Answered) -> String {
