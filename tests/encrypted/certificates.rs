@@ -79,6 +79,28 @@ fn a_renewed_certificate_comes_with_a_reload_at_once_and_kept_connections_have_t
 }
 
 #[test]
+fn what_connects_after_a_reload_sees_the_certificate_that_it_brought() {
+    let server = in_process(&hosts(1)).start();
+    let identity = server.authority().0.identity(&NAMES);
+    server.write("other.pem", &text(&identity.certificate));
+    server.write("other.key", &text(&identity.key));
+    let [own, other] =
+        ["cert.pem key.pem", "other.pem other.key"].map(|files| hosts(1).replace("cert.pem key.pem", files));
+    // The first comes while the listeners may still be starting.
+    server.reload(&other).expect("another certificate");
+    let second = ENCRYPTED.map(|over| shown(&server, over));
+    server.reload(&own).expect("the first certificate");
+    let first = ENCRYPTED.map(|over| shown(&server, over));
+    assert_ne!(first, second);
+    for (corefile, expected) in [(&other, &second), (&own, &first)].into_iter().cycle().take(8) {
+        server.reload(corefile).expect("a good Corefile");
+        for (over, expected) in ENCRYPTED.into_iter().zip(expected) {
+            assert!(shown(&server, over) == *expected, "{over:?}");
+        }
+    }
+}
+
+#[test]
 fn a_pair_that_cannot_be_used_leaves_the_old_one_and_is_told_and_counted() {
     let server = in_process(&hosts(1)).start();
     let before = shown(&server, Over::Tls);

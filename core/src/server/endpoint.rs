@@ -27,8 +27,6 @@ pub struct Endpoint {
     ended: Notify,
     /// Told to accept loops, which wait for connections only.
     pub(super) closed: Notify,
-    /// Told to those who keep something of the table, such as certificates.
-    pub(super) changed: Notify,
     /// Connections on it.
     pub(super) connections: Arc<Places>,
     /// Streams of its connections that are served.
@@ -47,7 +45,6 @@ impl Endpoint {
             active: AtomicUsize::new(0),
             ended: Notify::new(),
             closed: Notify::new(),
-            changed: Notify::new(),
             connections: Arc::default(),
             streams: Arc::default(),
             readers: Readers::default(),
@@ -72,7 +69,6 @@ impl Endpoint {
     /// Serves another table from the next query on.
     pub(crate) fn replace(&self, table: Arc<Table>) {
         self.table.store(table);
-        self.changed.notify_waiters();
         self.connections.limit_changed();
         self.tell_all();
     }

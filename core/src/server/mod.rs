@@ -24,6 +24,7 @@ mod places;
 mod query;
 mod quic;
 mod quic_proxy;
+mod quic_settings;
 mod readers;
 mod records;
 mod requery;

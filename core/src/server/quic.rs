@@ -10,11 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{
-    Connection, Incoming, RecvStream, Runtime, SendStream, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
-};
+use quinn::{Connection, Incoming, RecvStream, Runtime, SendStream, ServerConfig, TokioRuntime, VarInt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -25,17 +21,14 @@ use super::greet::Ends;
 use super::https3;
 use super::places::Place;
 use super::quic_proxy::ProxiedSocket;
+use super::quic_settings::Settings;
 use super::readers::GRACE;
-use super::table::Table;
-use super::tcp::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, unmapped};
+use super::tcp::{READ_TIMEOUT, WRITE_TIMEOUT, unmapped};
 use super::within::within;
 use super::worker::WorkerContext;
 use crate::corefile::Scheme;
 use crate::counters::{Counters, Event};
 use crate::message::{MAX_MESSAGE_LEN, Transport, fit};
-
-/// Streams at a time on one connection, where no plugin says otherwise, as in CoreDNS.
-pub(super) const MAX_STREAMS: usize = 256;
 
 /// Streams at a time on all connections of a listener, where no plugin says otherwise, as in CoreDNS.
 pub(super) const MAX_ALL_STREAMS: usize = 1024;
@@ -49,16 +42,6 @@ pub(super) const MAX_HTTP3_CONNECTIONS: usize = 200;
 /// Clients whose addresses are not validated are asked to come again when so many handshakes are in progress: what is sent
 /// under a false address then costs next to nothing (RFC 9000, section 8.1).
 const MANY_HANDSHAKES: usize = 64;
-
-/// Handshakes that may wait to be begun.
-const MAX_INCOMING: usize = 1024;
-
-/// What a client may send on one stream before it is read, and on all of them together, in bytes.
-const STREAM_WINDOW: u32 = 128 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-
-/// Answers on their way to a client, in bytes, before more has to wait.
-const SEND_WINDOW: u64 = 1 << 20;
 
 /// Error codes (RFC 9250, section 4.3; RFC 9114, section 8.1).
 const NO_ERROR: VarInt = VarInt::from_u32(0);
@@ -75,27 +58,23 @@ pub(super) async fn listen(
     context: WorkerContext,
 ) -> io::Result<()> {
     let local = socket.local_addr()?;
-    let config = server_config(endpoint.scheme(), &endpoint.table())?;
+    let mut settings = Settings::of(&endpoint)?;
     let socket = ProxiedSocket::new(TokioRuntime.wrap_udp_socket(socket)?, Arc::clone(&endpoint))?;
     let quic = quinn::Endpoint::new_with_abstract_socket(
         quinn::EndpointConfig::default(),
-        Some(config),
+        Some(settings.at_start()),
         Arc::new(socket),
         Arc::new(TokioRuntime),
     )?;
     loop {
-        let (changed, closed) = (endpoint.changed.notified(), endpoint.closed.notified());
+        let closed = endpoint.closed.notified();
         if endpoint.is_closing() {
             break;
         }
         tokio::select! {
             incoming = quic.accept() => match incoming {
-                Some(incoming) => begin(incoming, local, &endpoint, &context),
+                Some(incoming) => begin(incoming, settings.now(&endpoint), local, &endpoint, &context),
                 None => break,
-            },
-            () = changed => match server_config(endpoint.scheme(), &endpoint.table()) {
-                Ok(config) => quic.set_server_config(Some(config)),
-                Err(error) => tracing::error!(target: "catena", "a QUIC socket keeps its old settings: {error}"),
             },
             () = closed => break,
         }
@@ -107,41 +86,14 @@ pub(super) async fn listen(
     Ok(())
 }
 
-fn server_config(scheme: Scheme, table: &Table) -> io::Result<ServerConfig> {
-    let tls = table
-        .tls()
-        .ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let tls = tls.quic_config().map_err(io::Error::other)?;
-    let crypto = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config
-        .max_incoming(MAX_INCOMING)
-        .transport_config(Arc::new(transport_config(scheme, table)));
-    Ok(config)
-}
-
-fn transport_config(scheme: Scheme, table: &Table) -> TransportConfig {
-    let streams = table.bounds().streams.unwrap_or(MAX_STREAMS);
-    let streams = u32::try_from(streams).map_or(VarInt::MAX, VarInt::from_u32);
-    let idle = table.timeouts().idle.unwrap_or(IDLE_TIMEOUT);
-    let mut config = TransportConfig::default();
-    config
-        .max_concurrent_bidi_streams(streams)
-        .max_concurrent_uni_streams(match scheme {
-            // For settings and the compression of heads, and some that are ignored (RFC 9114, section 6.2).
-            Scheme::Https3 => VarInt::from_u32(16),
-            _ => VarInt::from_u32(0),
-        })
-        .max_idle_timeout(idle.try_into().ok())
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW)
-        .datagram_receive_buffer_size(None);
-    config
-}
-
 /// Finds places for a connection, and serves it as a task.
-fn begin(incoming: Incoming, local: SocketAddr, endpoint: &Arc<Endpoint>, context: &WorkerContext) {
+fn begin(
+    incoming: Incoming,
+    config: &Arc<ServerConfig>,
+    local: SocketAddr,
+    endpoint: &Arc<Endpoint>,
+    context: &WorkerContext,
+) {
     let Some(handshake) = context.guests.begin_handshake(context) else {
         return incoming.refuse();
     };
@@ -162,7 +114,7 @@ fn begin(incoming: Incoming, local: SocketAddr, endpoint: &Arc<Endpoint>, contex
         seat.on_listener = endpoint.connections.try_take(limit);
         if seat.on_listener.is_none() {
             context.counters.inc(Event::ListenerFull);
-            return turn_away(incoming);
+            return turn_away(incoming, config);
         }
     }
     let guest = Guest {
@@ -172,12 +124,13 @@ fn begin(incoming: Incoming, local: SocketAddr, endpoint: &Arc<Endpoint>, contex
         counters: Arc::clone(&context.counters),
         seat,
     };
-    tokio::spawn(guest.serve(incoming, handshake));
+    tokio::spawn(guest.serve(incoming, Arc::clone(config), handshake));
 }
 
 /// Closes a connection while it shakes hands, so that the client knows why.
-fn turn_away(incoming: Incoming) {
-    if let Ok(Ok((connection, _))) = incoming.accept().map(quinn::Connecting::into_0rtt) {
+fn turn_away(incoming: Incoming, config: &Arc<ServerConfig>) {
+    let accepted = incoming.accept_with(Arc::clone(config));
+    if let Ok(Ok((connection, _))) = accepted.map(quinn::Connecting::into_0rtt) {
         connection.close(HTTP3_EXCESSIVE_LOAD, b"too many connections");
     }
 }
@@ -192,9 +145,9 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, incoming: Incoming, handshake: Place) {
+    async fn serve(self, incoming: Incoming, config: Arc<ServerConfig>, handshake: Place) {
         let patience = self.endpoint.table().timeouts().read.unwrap_or(READ_TIMEOUT);
-        let Ok(connecting) = incoming.accept() else {
+        let Ok(connecting) = incoming.accept_with(config) else {
             return self.counters.inc(Event::HandshakeFailed);
         };
         let connection = match timeout(patience, connecting).await {

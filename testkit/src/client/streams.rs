@@ -86,6 +86,10 @@ pub(super) async fn connect_quic(
     let connection = match connecting.into_0rtt() {
         Ok((connection, accepted)) => {
             session.early_data_accepted = Some(accepted.await);
+            // A handshake that failed counts as early data that was not taken, too.
+            if let Some(error) = connection.close_reason() {
+                return Err(text(error));
+            }
             connection
         }
         Err(connecting) => connecting.await.map_err(text)?,
