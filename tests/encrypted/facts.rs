@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
-use catena::message::Rcode;
-use catena_testkit::{Client, Over, TestServer};
+use catena::message::{Rcode, TlsSession};
+use catena_testkit::{Client, Over, Pki, TestServer, Trust};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use crate::common::PATIENCE;
 use crate::servers::{block, in_process, port_number};
@@ -80,6 +83,54 @@ fn log_metrics_and_whoami_know_transport_and_addresses() {
     ] {
         server.wait_for_metric(name, &[("status", status)], 1.0);
     }
+}
+
+#[test]
+fn log_and_view_know_the_facts_of_tls_on_every_encrypted_transport() {
+    let pki = Pki::new("clients");
+    let device = pki.identity(&["device.test"]);
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file of the authority");
+    let der = CertificateDer::from_pem_file(&device.certificate).expect("a certificate");
+    let session = TlsSession::new("1.3", None, Some(&der));
+    let fingerprint = session.client_fingerprint.expect("that of the certificate");
+    let common = "    metadata
+    log . \"from {port} {/tls/version} {/tls/server-name} {/tls/client-sha256}\"
+    tls cert.pem key.pem clients.pem {\n        client_auth verify_if_given\n    }";
+    let blocks = |view: &str, number: u8| {
+        let hosts = format!("    hosts {{\n        192.0.2.{number} example.org\n    }}");
+        block("example.org", &format!("{view}{common}\n{hosts}")).replace("    tls cert.pem key.pem\n", "")
+    };
+    let known =
+        format!("    view known {{\n        expr metadata('tls/client-sha256') == '{fingerprint}'\n    }}\n");
+    let server = in_process(&(blocks(&known, 2) + &blocks("", 1)))
+        .file("clients.pem", read(pki.ca()))
+        .start();
+    let ask = |over, trust: &Trust| {
+        let address = (Ipv4Addr::LOCALHOST, server.port_of(port_number(over))).into();
+        let client = Client::builder(address, over).trusting(trust).open();
+        let number = client.ask("example.org. A").wire().last().copied();
+        (number, client.session().local.expect("the client's end").port())
+    };
+    let authority = server.authority().0;
+    for over in Over::ALL {
+        let encrypted = !matches!(over, Over::Udp | Over::Tcp);
+        let version = if encrypted { "1.3 dns.test" } else { "- -" };
+        let showing = Trust::showing(authority, "dns.test", &device);
+        for (trust, number, shown) in [
+            (&showing, 2, &*fingerprint),
+            (server.authority().1, 1, "-"),
+        ] {
+            let (number, shown) = if encrypted { (number, shown) } else { (1, "-") };
+            let (answered, port) = ask(over, trust);
+            assert_eq!(answered, Some(number), "{over:?}");
+            server.logs().wait_for(&format!("from {port} {version} {shown}"));
+        }
+    }
+    // An older version, and a server that is called by its address.
+    let old = Trust::tls12(authority, "127.0.0.1");
+    let (answered, port) = ask(Over::Tls, &old);
+    assert_eq!(answered, Some(1));
+    server.logs().wait_for(&format!("from {port} 1.2 - -"));
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod rewrite;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod tls_session;
 mod transport;
 mod wire;
 
@@ -55,6 +56,7 @@ pub use rcode::Rcode;
 pub use reply::{Owner, Rdata, RdataWriter, ReplyBuilder};
 pub use request::{AnswerOptions, ListenerContext, QueryError, Request};
 pub use response::Response;
+pub use tls_session::TlsSession;
 pub use transport::Transport;
 pub use wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, HEADER_LEN, MAX_MESSAGE_LEN, MIN_UDP_SIZE, MessageError, RecordView,

@@ -13,6 +13,7 @@ use super::name::{MAX_LABEL_LEN, MAX_NAME_LEN, NameError, Presentation, QName, Z
 use super::rdata;
 use super::reply::ReplyBuilder;
 use super::rewrite::{self, Question};
+use super::tls_session::TlsSession;
 use super::transport::Transport;
 use super::wire::{
     AD, CD, HEADER_LEN, MAX_MESSAGE_LEN, MIN_UDP_SIZE, MessageError, OPCODE, RD, Records, Section, TYPE_OPT,
@@ -81,6 +82,7 @@ pub struct Request {
     edns: Option<Edns>,
     qname: QName,
     transport: Transport,
+    tls: Option<Arc<TlsSession>>,
     peer: SocketAddr,
     local: SocketAddr,
     received: Instant,
@@ -109,6 +111,7 @@ impl Request {
             edns: None,
             qname: QName::root(),
             transport: Transport::Udp,
+            tls: None,
             peer: nowhere,
             local: nowhere,
             received: Instant::now(),
@@ -126,6 +129,26 @@ impl Request {
     #[inline]
     pub fn set_answer_options(&mut self, options: AnswerOptions) {
         self.answer_options = options;
+    }
+
+    /// Says which encrypted connection it came over; it stays until it is set again.
+    #[inline]
+    pub fn set_tls(&mut self, session: Option<&Arc<TlsSession>>) {
+        let same = match (&self.tls, session) {
+            (None, None) => true,
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            _ => false,
+        };
+        if !same {
+            self.tls = session.cloned();
+        }
+    }
+
+    /// The encrypted connection that it came over; none in the clear, as from a proxy that ends TLS.
+    #[inline]
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsSession> {
+        self.tls.as_deref()
     }
 
     /// What the listener adds to the answer.

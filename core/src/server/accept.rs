@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::rustls::HandshakeKind;
+use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::endpoint::{Active, Endpoint};
 use super::greet::{self, Ends, Greeted};
@@ -17,7 +17,7 @@ use super::worker::WorkerContext;
 use super::{grpc, https};
 use crate::corefile::Scheme;
 use crate::counters::Event;
-use crate::message::Transport;
+use crate::message::{TlsSession, Transport};
 
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -174,6 +174,7 @@ fn prepare(stream: &TcpStream, peer: SocketAddr) -> io::Result<Ends> {
     Ok(Ends {
         peer: unmapped(peer),
         local: unmapped(stream.local_addr()?),
+        tls: None,
     })
 }
 
@@ -220,6 +221,7 @@ async fn begin(
     let patience = table.timeouts().read.unwrap_or(READ_TIMEOUT);
     let (proxy, tls) = (table.proxy().cloned(), table.tls().cloned());
     drop(table);
+    let peer = ends.peer;
     let begin = async {
         let (mut stream, ends) = greet::greet(stream, ends, proxy).await?;
         match tls {
@@ -233,11 +235,11 @@ async fn begin(
             }
         }
     };
-    let (stream, ends) = match timeout(patience, begin).await {
+    let (stream, mut ends) = match timeout(patience, begin).await {
         Ok(Ok(begun)) => begun,
         Ok(Err(error)) => {
             counters.inc(Event::HandshakeFailed);
-            tracing::debug!(target: "catena", "a handshake with {} failed: {error}", ends.peer);
+            tracing::debug!(target: "catena", "a handshake with {peer} failed: {error}");
             return None;
         }
         Err(_) => {
@@ -246,12 +248,23 @@ async fn begin(
         }
     };
     if let Stream::Tls(stream) = &stream {
+        ends.tls = Some(Arc::new(session(stream.get_ref().1)));
         counters.inc(Event::HandshakeDone);
         if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
             counters.inc(Event::HandshakeResumed);
         }
     }
     Some((stream, ends))
+}
+
+/// What the handshake has settled.
+fn session(connection: &ServerConnection) -> TlsSession {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    };
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    TlsSession::new(version, connection.server_name(), certificate.map(AsRef::as_ref))
 }
 
 /// A stream behind its first bytes, and whether it speaks HTTP/2 where that is not negotiated.

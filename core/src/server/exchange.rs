@@ -1,6 +1,7 @@
 //! Messages that come one in a request, over HTTP, gRPC and QUIC: the way through admission and the chain, as for all
 //! transports, and what comes out of it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::greet::Ends;
 use super::query::{self, Arrival, Done, Polled};
 use super::tcp;
 use crate::counters::Counters;
-use crate::message::{HttpHeaders, Rcode, Request, Transport, error_reply, fit};
+use crate::message::{HttpHeaders, Rcode, Request, TlsSession, Transport, error_reply, fit};
 use crate::plugin::TransferStream;
 
 /// What belongs to one connection and is the same for all its messages.
@@ -19,7 +20,9 @@ pub(super) struct Exchange {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) counters: Arc<Counters>,
     pub(super) transport: Transport,
-    ends: Mutex<Ends>,
+    tls: Option<Arc<TlsSession>>,
+    peer: Mutex<SocketAddr>,
+    local: SocketAddr,
     /// What the endpoint served at the last query.
     table: Mutex<Arc<WorkerTable>>,
 }
@@ -48,14 +51,16 @@ impl Exchange {
             endpoint,
             counters,
             transport,
-            ends: Mutex::new(ends),
+            tls: ends.tls,
+            peer: Mutex::new(ends.peer),
+            local: ends.local,
             table,
         }
     }
 
     /// The client has moved to another address (RFC 9000, section 9).
-    pub(super) fn set_peer(&self, peer: std::net::SocketAddr) {
-        self.ends.lock().peer = tcp::unmapped(peer);
+    pub(super) fn set_peer(&self, peer: SocketAddr) {
+        *self.peer.lock() = tcp::unmapped(peer);
     }
 
     /// What the endpoint serves now.
@@ -84,12 +89,12 @@ impl Exchange {
     pub(super) async fn ask(&self, bytes: &[u8], headers: Option<&HttpHeaders>) -> Reply {
         let polled = {
             let table = self.table();
-            let Ends { peer, local } = *self.ends.lock();
             let arrival = Arrival {
                 bytes,
                 transport: self.transport,
-                peer,
-                local,
+                tls: self.tls.as_ref(),
+                peer: *self.peer.lock(),
+                local: self.local,
                 received: Instant::now(),
                 headers,
             };

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::tcp::unmapped;
+use crate::message::TlsSession;
 use crate::net::tls::ListenerTls;
 use crate::plugin::{ProxiedConnection, ProxyHeader};
 
@@ -28,11 +29,12 @@ const MAX_GATHERED: usize = 16 << 10;
 /// A buffer that grew beyond this is not kept: most connections wait most of the time.
 const KEPT_CAPACITY: usize = 1024;
 
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
+/// The two ends of a connection, and how it is encrypted between them.
+#[derive(Clone, Debug)]
 pub(super) struct Ends {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) tls: Option<Arc<TlsSession>>,
 }
 
 /// A client's stream with what was read of it already.
@@ -73,6 +75,7 @@ pub(super) async fn greet(
                         ends = Ends {
                             peer: unmapped(client),
                             local: unmapped(asked),
+                            tls: None,
                         };
                     }
                     used = header.min(ahead.len());

@@ -13,8 +13,8 @@ use super::endpoint::WorkerTable;
 use super::table::Found;
 use crate::counters::{Counters, Event};
 use crate::message::{
-    Admitted, HttpHeaders, ListenerContext, Policy, Rcode, Refusal, Request, Transport, admit, error_reply,
-    fit,
+    Admitted, HttpHeaders, ListenerContext, Policy, Rcode, Refusal, Request, TlsSession, Transport, admit,
+    error_reply, fit,
 };
 use crate::plugin::{Outcome, PanicPolicy, PluginError, TransferStream, panics};
 
@@ -31,6 +31,8 @@ thread_local! {
 pub(super) struct Arrival<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) transport: Transport,
+    /// The encrypted connection that brought it.
+    pub(super) tls: Option<&'a Arc<TlsSession>>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) received: Instant,
@@ -99,6 +101,7 @@ fn caught(counters: &Counters) -> Box<Request> {
 fn admit_and_run(arrival: &Arrival<'_>, table: &Arc<WorkerTable>, counters: &Arc<Counters>) -> Polled {
     let mut request = take_request();
     request.set_answer_options(table.answer_options(arrival.transport));
+    request.set_tls(arrival.tls);
     let listener = ListenerContext {
         transport: arrival.transport,
         peer: arrival.peer,

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, Runtime, SendStream, ServerConfig, TokioRuntime, VarInt};
+use rustls_pki_types::CertificateDer;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -28,7 +30,7 @@ use super::within::within;
 use super::worker::WorkerContext;
 use crate::corefile::Scheme;
 use crate::counters::{Counters, Event};
-use crate::message::{MAX_MESSAGE_LEN, Transport, fit};
+use crate::message::{MAX_MESSAGE_LEN, TlsSession, Transport, fit};
 
 /// Streams at a time on all connections of a listener, where no plugin says otherwise, as in CoreDNS.
 pub(super) const MAX_ALL_STREAMS: usize = 1024;
@@ -168,6 +170,7 @@ impl Guest {
         let ends = Ends {
             peer: unmapped(connection.remote_address()),
             local: unmapped(local),
+            tls: Some(Arc::new(session(&connection))),
         };
         let transport = match self.endpoint.scheme() {
             Scheme::Https3 => Transport::Https3,
@@ -181,6 +184,19 @@ impl Guest {
         }
         drop((self.active, self.seat));
     }
+}
+
+/// What the handshake has settled. QUIC has TLS 1.3 (RFC 9001, section 4.2).
+fn session(connection: &Connection) -> TlsSession {
+    let data = connection.handshake_data();
+    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+    let chain = connection.peer_identity();
+    let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    TlsSession::new(
+        "1.3",
+        data.as_ref().and_then(|data| data.server_name.as_deref()),
+        chain.as_ref().and_then(|chain| chain.first()).map(AsRef::as_ref),
+    )
 }
 
 /// Serves the streams of a connection of DNS over QUIC.

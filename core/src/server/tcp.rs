@@ -23,7 +23,7 @@ use super::greet::Ends;
 use super::inbox::Inbox;
 use super::query::{self, Arrival, Done, Polled, Waiting};
 use crate::counters::{Counters, Event};
-use crate::message::{Request, Transport, fit};
+use crate::message::{Request, TlsSession, Transport, fit};
 use crate::plugin::{ProxiedConnection, ProxyHeader, TransferStream};
 
 /// Time for the first query of a connection to arrive.
@@ -121,6 +121,7 @@ fn push_frame(frames: &mut Vec<u8>, wire: &[u8]) {
 pub(super) struct Connection<S> {
     stream: S,
     transport: Transport,
+    tls: Option<Arc<TlsSession>>,
     peer: SocketAddr,
     local: SocketAddr,
     endpoint: Arc<Endpoint>,
@@ -159,6 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             stream,
             transport,
+            tls: ends.tls,
             peer: ends.peer,
             local: ends.local,
             endpoint,
@@ -320,6 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let arrival = Arrival {
             bytes: frame,
             transport: self.transport,
+            tls: self.tls.as_ref(),
             peer,
             local,
             received,

@@ -116,6 +116,7 @@ impl UdpPort {
             let arrival = Arrival {
                 bytes,
                 transport: Transport::Udp,
+                tls: None,
                 peer: client,
                 local: at(self.local, datagram.local),
                 received: now,

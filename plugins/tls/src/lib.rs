@@ -11,15 +11,17 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod facts;
 mod life;
 mod metrics;
 
 use std::sync::Arc;
 
 use catena_core::corefile::ConfigErrors;
-use catena_core::plugin::{Definition, Setup};
+use catena_core::plugin::{Definition, MetadataProvider, Setup};
 use catena_metrics::Registry;
 
+use facts::Facts;
 use life::Life;
 use metrics::Metrics;
 
@@ -46,6 +48,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigErrors> {
     }
     setup.settings().tls = Some(Arc::clone(life.identity()));
     setup.keep(Arc::clone(&life));
+    setup.services().offer::<dyn MetadataProvider>(Arc::new(Facts));
     setup.lifecycle(life);
     Ok(())
 }
