@@ -116,10 +116,7 @@ fn log_and_view_know_the_facts_of_tls_on_every_encrypted_transport() {
         let encrypted = !matches!(over, Over::Udp | Over::Tcp);
         let version = if encrypted { "1.3 dns.test" } else { "- -" };
         let showing = Trust::showing(authority, "dns.test", &device);
-        for (trust, number, shown) in [
-            (&showing, 2, &*fingerprint),
-            (server.authority().1, 1, "-"),
-        ] {
+        for (trust, number, shown) in [(&showing, 2, &*fingerprint), (server.authority().1, 1, "-")] {
             let (number, shown) = if encrypted { (number, shown) } else { (1, "-") };
             let (answered, port) = ask(over, trust);
             assert_eq!(answered, Some(number), "{over:?}");

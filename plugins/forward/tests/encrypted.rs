@@ -175,7 +175,7 @@ fn probes_go_the_way_of_queries() {
     for (scheme, transport) in SCHEMES {
         let secure = Secure::start(transport);
         secure.upstream.behave(Behaviour::honest().dropping_first(1));
-        let options = "read_timeout 100ms\nhealth_check 20ms domain probe.example.org";
+        let options = "read_timeout 500ms\nhealth_check 20ms domain probe.example.org";
         let server = server(&secure.corefile(scheme, options));
         server.ask("a.example.org. A").assert_answer(ANSWER);
         let seen = secure.upstream.wait_for(3);
@@ -200,7 +200,7 @@ fn a_client_certificate_is_shown_where_one_is_asked_for() {
         let mine = clients.identity(&["client.example.org"]);
         let corefile = |files: &str| {
             format!(
-                ".:@PORT@ {{\nforward . {scheme}://{upstream} {{\ntls {files}\ntls_servername dns.example.org\nmax_connect_attempts 2\nread_timeout 500ms\n}}\n}}"
+                ".:@PORT@ {{\nforward . {scheme}://{upstream} {{\ntls {files}\ntls_servername dns.example.org\nmax_connect_attempts 2\n}}\n}}"
             )
         };
         let ca = pki.ca().display();

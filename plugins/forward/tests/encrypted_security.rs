@@ -9,7 +9,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use catena_core::message::{Rcode, Transport};
-use catena_testkit::{Behaviour, Identity, Lie, Pki, Step, TestServer, Upstream};
+use catena_testkit::{Behaviour, Identity, Lie, Pki, Step, TestServer, Upstream, eventually};
 use common::{ANSWER, NAMES, SCHEMES, Secure, ZONE, corefile, server};
 
 /// Asks once and gives back why there was no answer.
@@ -17,6 +17,16 @@ fn failure(server: &TestServer) -> String {
     let answer = server.ask("a.example.org. A +bufsize=1232");
     answer.assert_rcode(Rcode::SERVFAIL);
     answer.extended_error().map(|(_, text)| text).unwrap_or_default()
+}
+
+/// Waits until a query is answered. One of them may have to wait longer than a short `read_timeout` where the machine has
+/// other work, so that it says nothing about the server.
+fn recovers(server: &TestServer) {
+    let answer = eventually("an answer", || {
+        let answer = server.ask("a.example.org. A");
+        (answer.rcode() != Rcode::SERVFAIL).then_some(answer)
+    });
+    answer.assert_answer(ANSWER);
 }
 
 #[test]
@@ -188,7 +198,7 @@ fn every_kind_of_lie_over_an_authenticated_connection_is_no_answer() {
             assert_ne!(answer.rcode(), Rcode::NOERROR, "{scheme}: {lie:?}");
         }
         secure.upstream.behave(Behaviour::honest());
-        server.ask("a.example.org. A").assert_answer(ANSWER);
+        recovers(&server);
     }
 }
 
@@ -247,6 +257,6 @@ fn a_silent_upstream_keeps_no_streams_and_holds_up_nobody() {
             assert_eq!(buffer[3] & 0xf, 2, "{scheme}: SERVFAIL");
         }
         secure.upstream.behave(Behaviour::honest());
-        server.ask("a.example.org. A").assert_answer(ANSWER);
+        recovers(&server);
     }
 }
