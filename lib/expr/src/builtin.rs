@@ -1,11 +1,11 @@
 //! The functions of the language itself.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
+use jiff::tz::TimeZone;
 
 use crate::bits::Bits;
-use crate::lists;
-use crate::value::{Type, Value};
+use crate::kind::Type;
+use crate::value::Value;
+use crate::{dates, json, lists, numbers, texts};
 
 /// A function that works on values alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,15 +14,22 @@ pub(crate) enum Builtin {
     Bits(Bits),
     Ceil,
     Concat,
+    Date,
+    Duration,
     First,
     Flatten,
     Float,
     Floor,
+    FromBase64,
+    FromJson,
+    FromPairs,
+    Get,
     HasPrefix,
     HasSuffix,
     IndexOf,
     Int,
     Join,
+    Keys,
     Last,
     LastIndexOf,
     Len,
@@ -31,20 +38,27 @@ pub(crate) enum Builtin {
     Mean,
     Median,
     Min,
+    Now,
     Repeat,
     Replace,
     Reverse,
     Round,
     Sort,
     Split,
+    SplitAfter,
     Sum,
     Take,
     Text,
+    Timezone,
+    ToBase64,
+    ToJson,
+    ToPairs,
     Trim,
     TrimPrefix,
     TrimSuffix,
     Uniq,
     Upper,
+    Values,
 }
 
 /// What a function takes: the fewest and the most arguments, and their types in order, the last one again and again.
@@ -60,13 +74,22 @@ pub(crate) struct Signature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     Any,
+    Convertible,
+    Date,
+    Duration,
+    Indexed,
     Int,
     List,
+    Map,
     Number,
+    NumberOrStr,
     /// A number or a list of some.
     Numbers,
     Sized,
     Str,
+    /// Text or a time zone.
+    StrOrZone,
+    Zone,
 }
 
 impl Wants {
@@ -74,15 +97,26 @@ impl Wants {
         *given == Type::Any
             || match self {
                 Self::Any => true,
+                Self::Convertible => {
+                    given.may_be_number()
+                        || matches!(given, Type::Str | Type::Duration | Type::Month | Type::Weekday)
+                }
+                Self::Date => *given == Type::Date,
+                Self::Duration => *given == Type::Duration,
+                Self::Indexed => matches!(given, Type::List(_)) || given.is_map(),
                 Self::Int => *given == Type::Int,
                 Self::List => matches!(given, Type::List(_)),
+                Self::Map => given.is_map(),
                 Self::Number => given.may_be_number(),
+                Self::NumberOrStr => given.may_be_number() || *given == Type::Str,
                 Self::Numbers => match given {
                     Type::List(item) => item.may_be_number() || matches!(**item, Type::List(_)),
                     given => given.may_be_number(),
                 },
-                Self::Sized => matches!(given, Type::List(_) | Type::Str),
+                Self::Sized => matches!(given, Type::List(_) | Type::Str) || given.is_map(),
                 Self::Str => *given == Type::Str,
+                Self::StrOrZone => matches!(given, Type::Str | Type::Zone),
+                Self::Zone => *given == Type::Zone,
             }
     }
 }
@@ -118,15 +152,22 @@ pub(crate) const BUILTINS: &[Signature] = &[
     of("bitxor", Builtin::Bits(Bits::Xor), 2, 2, &[Wants::Int]),
     of("ceil", Builtin::Ceil, 1, 1, &[Wants::Number]),
     of("concat", Builtin::Concat, 1, MANY, &[Wants::List]),
+    of("date", Builtin::Date, 1, 4, &[Wants::StrOrZone, Wants::Str]),
+    of("duration", Builtin::Duration, 1, 1, &[Wants::Str]),
     of("first", Builtin::First, 1, 1, &[Wants::List]),
     of("flatten", Builtin::Flatten, 1, 1, &[Wants::List]),
-    of("float", Builtin::Float, 1, 1, &[Wants::Any]),
+    of("float", Builtin::Float, 1, 1, &[Wants::NumberOrStr]),
     of("floor", Builtin::Floor, 1, 1, &[Wants::Number]),
+    of("fromBase64", Builtin::FromBase64, 1, 1, &[Wants::Str]),
+    of("fromJSON", Builtin::FromJson, 1, 1, &[Wants::Str]),
+    of("fromPairs", Builtin::FromPairs, 1, 1, &[Wants::List]),
+    of("get", Builtin::Get, 2, 2, &[Wants::Indexed, Wants::Any]),
     of("hasPrefix", Builtin::HasPrefix, 2, 2, &[Wants::Str]),
     of("hasSuffix", Builtin::HasSuffix, 2, 2, &[Wants::Str]),
     of("indexOf", Builtin::IndexOf, 2, 2, &[Wants::Str]),
-    of("int", Builtin::Int, 1, 1, &[Wants::Any]),
+    of("int", Builtin::Int, 1, 1, &[Wants::Convertible]),
     of("join", Builtin::Join, 1, 2, &[Wants::List, Wants::Str]),
+    of("keys", Builtin::Keys, 1, 1, &[Wants::Map]),
     of("last", Builtin::Last, 1, 1, &[Wants::List]),
     of("lastIndexOf", Builtin::LastIndexOf, 2, 2, &[Wants::Str]),
     of("len", Builtin::Len, 1, 1, &[Wants::Sized]),
@@ -135,8 +176,15 @@ pub(crate) const BUILTINS: &[Signature] = &[
     of("mean", Builtin::Mean, 1, MANY, &[Wants::Numbers]),
     of("median", Builtin::Median, 1, MANY, &[Wants::Numbers]),
     of("min", Builtin::Min, 1, MANY, &[Wants::Numbers]),
+    of("now", Builtin::Now, 0, 1, &[Wants::Zone]),
     of("repeat", Builtin::Repeat, 2, 2, &[Wants::Str, Wants::Int]),
-    of("replace", Builtin::Replace, 3, 3, &[Wants::Str]),
+    of(
+        "replace",
+        Builtin::Replace,
+        3,
+        4,
+        &[Wants::Str, Wants::Str, Wants::Str, Wants::Int],
+    ),
     of("reverse", Builtin::Reverse, 1, 1, &[Wants::List]),
     of("round", Builtin::Round, 1, 1, &[Wants::Number]),
     of("sort", Builtin::Sort, 1, 2, &[Wants::List, Wants::Str]),
@@ -147,18 +195,30 @@ pub(crate) const BUILTINS: &[Signature] = &[
         3,
         &[Wants::Str, Wants::Str, Wants::Int],
     ),
+    of(
+        "splitAfter",
+        Builtin::SplitAfter,
+        2,
+        3,
+        &[Wants::Str, Wants::Str, Wants::Int],
+    ),
     of("string", Builtin::Text, 1, 1, &[Wants::Any]),
     of("sum", Builtin::Sum, 1, 1, &[Wants::List]),
     of("take", Builtin::Take, 2, 2, &[Wants::List, Wants::Int]),
+    of("timezone", Builtin::Timezone, 1, 1, &[Wants::Str]),
+    of("toBase64", Builtin::ToBase64, 1, 1, &[Wants::Str]),
+    of("toJSON", Builtin::ToJson, 1, 1, &[Wants::Any]),
+    of("toPairs", Builtin::ToPairs, 1, 1, &[Wants::Map]),
     of("trim", Builtin::Trim, 1, 2, &[Wants::Str]),
-    of("trimPrefix", Builtin::TrimPrefix, 2, 2, &[Wants::Str]),
-    of("trimSuffix", Builtin::TrimSuffix, 2, 2, &[Wants::Str]),
+    of("trimPrefix", Builtin::TrimPrefix, 1, 2, &[Wants::Str]),
+    of("trimSuffix", Builtin::TrimSuffix, 1, 2, &[Wants::Str]),
     of("uniq", Builtin::Uniq, 1, 1, &[Wants::List]),
     of("upper", Builtin::Upper, 1, 1, &[Wants::Str]),
+    of("values", Builtin::Values, 1, 1, &[Wants::Map]),
 ];
 
-/// Longest text that `repeat` makes, in bytes.
-const MAX_TEXT: usize = 100_000;
+/// Longest text that a function makes, in bytes.
+pub(crate) const MAX_TEXT: usize = 100_000;
 
 impl Builtin {
     /// The type of what the function gives.
@@ -171,25 +231,35 @@ impl Builtin {
             Self::HasPrefix | Self::HasSuffix => Type::Bool,
             Self::Bits(_) | Self::IndexOf | Self::Int | Self::LastIndexOf | Self::Len => Type::Int,
             Self::Ceil | Self::Float | Self::Floor | Self::Mean | Self::Median | Self::Round => Type::Float,
-            Self::Sum => match item() {
-                kind @ (Type::Int | Type::Float) => kind,
-                _ => Type::Any,
-            },
-            Self::Abs | Self::Max | Self::Min => match args {
-                [Type::List(item)] => (**item).clone(),
-                [one] => one.clone(),
+            Self::Sum => item(),
+            Self::Abs => args.first().cloned().unwrap_or(Type::Any),
+            Self::Max | Self::Min => match args {
                 args if args.iter().all(|arg| *arg == Type::Int) => Type::Int,
+                args if args.iter().all(|arg| *arg == Type::Float) => Type::Float,
                 _ => Type::Any,
             },
-            Self::Concat | Self::Flatten => Type::list(Type::Any),
+            Self::Concat | Self::Flatten | Self::Keys | Self::Values => Type::list(Type::Any),
+            Self::ToPairs => Type::list(Type::list(Type::Any)),
+            Self::FromPairs => Type::MapOf(Box::new(Type::Any)),
             Self::First | Self::Last => item(),
+            Self::Get => match args.first() {
+                Some(Type::List(item) | Type::MapOf(item)) => (**item).clone(),
+                _ => Type::Any,
+            },
+            Self::FromJson => Type::Any,
             Self::Reverse | Self::Sort | Self::Take | Self::Uniq => Type::list(item()),
-            Self::Split => Type::list(Type::Str),
-            Self::Join
+            Self::Split | Self::SplitAfter => Type::list(Type::Str),
+            Self::Date | Self::Now => Type::Date,
+            Self::Duration => Type::Duration,
+            Self::Timezone => Type::Zone,
+            Self::FromBase64
+            | Self::Join
             | Self::Lower
             | Self::Repeat
             | Self::Replace
             | Self::Text
+            | Self::ToBase64
+            | Self::ToJson
             | Self::Trim
             | Self::TrimPrefix
             | Self::TrimSuffix
@@ -197,129 +267,87 @@ impl Builtin {
         }
     }
 
+    /// Whether the function gives the same for the same arguments at all times, so that it can be asked beforehand.
+    pub(crate) fn is_timeless(self, args: &[Value<'_>]) -> bool {
+        // The zone of the machine is looked up when it is needed, not when an expression is read.
+        let local = |value: &Value<'_>| value.text() == Some("Local");
+        match self {
+            Self::Now => false,
+            Self::Date | Self::Timezone => !args.iter().any(local),
+            _ => true,
+        }
+    }
+
+    /// Whether a call costs the same whatever its arguments are.
+    pub(crate) const fn is_quick(self) -> bool {
+        matches!(self, Self::First | Self::Get | Self::Last | Self::Now)
+    }
+
     /// The function's value; none where there is none.
     pub(crate) fn call<'a>(self, args: &[Value<'a>]) -> Option<Value<'a>> {
-        let text = |place: usize| args.get(place).and_then(Value::text);
-        let own = |text: String| Some(Value::Str(Cow::Owned(text)));
-        let first = args.first()?;
         match self {
-            Self::Abs => match first {
-                Value::Int(value) => value.checked_abs().map(Value::Int),
-                value => value.number().map(|value| Value::Float(value.abs())),
+            Self::Abs
+            | Self::Bits(_)
+            | Self::Ceil
+            | Self::Float
+            | Self::Floor
+            | Self::Int
+            | Self::Max
+            | Self::Mean
+            | Self::Median
+            | Self::Min
+            | Self::Round => numbers::call(self, args),
+            Self::Concat
+            | Self::First
+            | Self::Flatten
+            | Self::FromPairs
+            | Self::Get
+            | Self::Join
+            | Self::Keys
+            | Self::Last
+            | Self::Reverse
+            | Self::Sort
+            | Self::Sum
+            | Self::Take
+            | Self::ToPairs
+            | Self::Uniq
+            | Self::Values => lists::call(self, args),
+            Self::Date => date(args),
+            Self::Duration => dates::duration(args.first()?.text()?).map(Value::Duration),
+            Self::Now => match args {
+                [] => Some(dates::now(None)),
+                [Value::Zone(zone)] => Some(dates::now(Some(zone))),
+                _ => None,
             },
-            Self::Ceil => first.number().map(|value| Value::Float(value.ceil())),
-            Self::Floor => first.number().map(|value| Value::Float(value.floor())),
-            Self::Round => first.number().map(|value| Value::Float(value.round())),
-            Self::Concat => {
-                let lists: Option<Vec<_>> = args.iter().map(items).collect();
-                lists.map(|lists| Value::Made(lists.concat()))
+            Self::Timezone => dates::zone(args.first()?.text()?).map(Value::Zone),
+            Self::FromJson => json::read(args.first()?.text()?),
+            Self::ToJson => json::write(args.first()?).map(Value::text_of),
+            Self::Text => {
+                let text = args.first()?.to_string();
+                (text.len() <= MAX_TEXT).then(|| Value::text_of(text))
             }
-            Self::First => Some(items(first)?.into_iter().next().unwrap_or(Value::Nil)),
-            Self::Last => Some(items(first)?.into_iter().next_back().unwrap_or(Value::Nil)),
-            Self::Reverse => items(first).map(|mut items| {
-                items.reverse();
-                Value::Made(items)
-            }),
-            Self::Float => match first {
-                Value::Str(text) => text.parse().ok().map(Value::Float),
-                value => value.number().map(Value::Float),
-            },
-            Self::Int => match first {
-                Value::Str(text) => text.parse().ok().map(Value::Int),
-                value => value.number().map(|value| Value::Int(value as i64)),
-            },
-            Self::Text => own(first.to_string()),
-            Self::HasPrefix => Some(Value::Bool(text(0)?.starts_with(text(1)?))),
-            Self::HasSuffix => Some(Value::Bool(text(0)?.ends_with(text(1)?))),
-            Self::IndexOf => Some(Value::Int(text(0)?.find(text(1)?).map_or(-1, |at| at as i64))),
-            Self::LastIndexOf => Some(Value::Int(text(0)?.rfind(text(1)?).map_or(-1, |at| at as i64))),
-            Self::Join => {
-                let items = items(first)?;
-                let words: Option<Vec<&str>> = items.iter().map(Value::text).collect();
-                own(words?.join(text(1).unwrap_or_default()))
-            }
-            Self::Len => Some(Value::Int(match first {
+            Self::Len => Some(Value::Int(match args.first()? {
                 Value::Str(text) => text.chars().count() as i64,
+                map if map.entries().is_some() => map.entries()?.len() as i64,
                 list => list.items()?.len() as i64,
             })),
-            Self::Lower => own(text(0)?.to_lowercase()),
-            Self::Upper => own(text(0)?.to_uppercase()),
-            Self::Max => lists::best(args, Ordering::is_lt),
-            Self::Min => lists::best(args, Ordering::is_gt),
-            Self::Mean => lists::mean(args),
-            Self::Median => lists::median(args),
-            Self::Sum => lists::sum(&items(first)?),
-            Self::Sort => lists::sort(items(first)?, text(1)),
-            Self::Take => lists::take(items(first)?, args.get(1)?.int()?),
-            Self::Uniq => Some(lists::uniq(items(first)?)),
-            Self::Flatten => lists::flatten(items(first)?),
-            Self::Bits(bits) => bits
-                .of(first.int()?, args.get(1).and_then(Value::int))
-                .map(Value::Int),
-            Self::Repeat => {
-                let times = usize::try_from(args.get(1)?.int()?).ok()?;
-                (text(0)?.len().checked_mul(times)? <= MAX_TEXT)
-                    .then(|| text(0).map(|text| text.repeat(times)))?
-                    .and_then(own)
-            }
-            Self::Replace => {
-                let replaced = text(0)?.replace(text(1)?, text(2)?);
-                (replaced.len() <= MAX_TEXT).then_some(replaced).and_then(own)
-            }
-            Self::Split => {
-                let separator = text(1)?;
-                let parts: Vec<&str> = match args.get(2).map(Value::int) {
-                    None => split(text(0)?, separator, usize::MAX),
-                    Some(Some(0)) => Vec::new(),
-                    Some(count) => split(text(0)?, separator, usize::try_from(count?).unwrap_or(usize::MAX)),
-                };
-                Some(Value::Made(
-                    parts
-                        .into_iter()
-                        .map(|part| Value::Str(Cow::Owned(part.to_owned())))
-                        .collect(),
-                ))
-            }
-            Self::Trim => {
-                let letters: Vec<char> = text(1).map_or_else(Vec::new, |text| text.chars().collect());
-                let trimmed = match text(1) {
-                    None => text(0)?.trim(),
-                    Some(_) => text(0)?.trim_matches(letters.as_slice()),
-                };
-                own(trimmed.to_owned())
-            }
-            Self::TrimPrefix => own(text(0)?.strip_prefix(text(1)?).or_else(|| text(0))?.to_owned()),
-            Self::TrimSuffix => own(text(0)?.strip_suffix(text(1)?).or_else(|| text(0))?.to_owned()),
+            _ => texts::call(self, args),
         }
     }
 }
 
-fn split<'t>(text: &'t str, separator: &str, count: usize) -> Vec<&'t str> {
-    if separator.is_empty() {
-        let mut ends = text
-            .char_indices()
-            .skip(1)
-            .map(|(at, _)| at)
-            .take(count.saturating_sub(1));
-        let mut parts = Vec::new();
-        let mut from = 0;
-        for end in ends.by_ref() {
-            parts.push(&text[from..end]);
-            from = end;
-        }
-        if !text.is_empty() {
-            parts.push(&text[from..]);
-        }
-        return parts;
-    }
-    text.splitn(count, separator).collect()
-}
-
-/// The items of a list, each a value of its own.
-pub(crate) fn items<'a>(list: &Value<'a>) -> Option<Vec<Value<'a>>> {
-    match list {
-        Value::List(items) => Some(items.iter().cloned().collect()),
-        Value::Made(items) => Some(items.clone()),
-        _ => None,
-    }
+/// A date by text, its layout and its zone; the zone may come first instead.
+fn date<'a>(args: &[Value<'a>]) -> Option<Value<'a>> {
+    let (zone, args) = match args {
+        [Value::Zone(zone), args @ ..] => (zone.clone(), args),
+        args => (TimeZone::UTC, args),
+    };
+    let texts: Option<Vec<&str>> = args.iter().map(Value::text).collect();
+    let date = match texts?[..] {
+        [text] => dates::read(text, None, &zone)?,
+        [text, layout] => dates::read(text, Some(layout), &zone)?,
+        [text, layout, zone] => dates::read(text, Some(layout), &dates::zone(zone)?)?,
+        _ => return None,
+    };
+    Some(dates::date(date))
 }

@@ -22,13 +22,21 @@
 mod bits;
 mod builtin;
 mod check;
+mod dates;
 mod eval;
+mod json;
+mod kind;
+mod layout;
 mod lists;
+mod methods;
+mod numbers;
 mod parse;
 mod query;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod token;
+mod tree;
 mod value;
 
 use catena_core::message::Request;

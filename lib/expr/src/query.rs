@@ -1,14 +1,16 @@
 //! What an expression can ask of a query.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 
 use catena_core::log::{ClassName, TypeName};
 use catena_core::message::{MAX_MESSAGE_LEN, MIN_UDP_SIZE, Request};
 use catena_facts::Surroundings;
 
-use crate::value::{Type, Value};
+use crate::eval::Stop;
+use crate::kind::Type;
+use crate::value::Value;
 
 /// A function without arguments that tells something of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,12 @@ pub(crate) struct Query<'a> {
     pub(crate) request: &'a Request,
     surroundings: &'a Surroundings,
     name: OnceCell<String>,
+    /// How much may still be done.
+    budget: Cell<usize>,
 }
+
+/// How much may be done for one query: a step is an item that is asked about, made or compared, or 16 bytes of text.
+const BUDGET: usize = 1_000_000;
 
 impl<'a> Query<'a> {
     pub(crate) fn new(request: &'a Request, surroundings: &'a Surroundings) -> Self {
@@ -58,7 +65,15 @@ impl<'a> Query<'a> {
             request,
             surroundings,
             name: OnceCell::new(),
+            budget: Cell::new(BUDGET),
         }
+    }
+
+    /// Takes so many steps, if that is not too much.
+    pub(crate) fn spend(&self, steps: usize) -> Result<(), Stop> {
+        let left = self.budget.get().checked_sub(steps).ok_or(Stop::NoValue)?;
+        self.budget.set(left);
+        Ok(())
     }
 
     pub(crate) fn metadata(&self, label: &str) -> String {

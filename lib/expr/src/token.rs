@@ -8,6 +8,7 @@ pub(crate) enum Token {
     Int(i64),
     Float(f64),
     Str(String),
+    Bytes(Vec<u8>),
     /// A name, or an operator that is a word.
     Word(String),
     /// An operator or a bracket.
@@ -17,8 +18,8 @@ pub(crate) enum Token {
 
 /// Signs, the longer ones before those that they begin with.
 const SIGNS: &[&str] = &[
-    "==", "!=", "<=", ">=", "&&", "||", "**", "..", "??", "?.", "(", ")", "[", "]", "{", "}", ",", ".", ":",
-    "?", "!", "<", ">", "+", "-", "*", "/", "%", "^", "|", "#", ";", "=",
+    "==", "!=", "<=", ">=", "&&", "||", "**", "..", "??", "?.", "::", "(", ")", "[", "]", "{", "}", ",", ".",
+    ":", "?", "!", "<", ">", "+", "-", "*", "/", "%", "^", "|", "#", ";", "=",
 ];
 
 /// Splits the text; each token comes with its place, counted in characters from 1.
@@ -46,7 +47,17 @@ pub(crate) fn split(text: &str) -> Result<Vec<(Token, usize)>, ExprError> {
         let begins_number = first.is_ascii_digit()
             || (first == '.' && rest[1..].starts_with(|next: char| next.is_ascii_digit()));
         let (token, len) = match first {
-            '"' | '\'' => string(rest, first, at)?,
+            '"' | '\'' => {
+                let (bytes, len) = string(rest, first, at, false)?;
+                let text = String::from_utf8(bytes);
+                let text = text.map_err(|_| ExprError::at(at, "a literal that is no text"))?;
+                (Token::Str(text), len)
+            }
+            'b' | 'B' if rest[1..].starts_with(['"', '\'']) => {
+                let quote = if rest[1..].starts_with('"') { '"' } else { '\'' };
+                let (bytes, len) = string(&rest[1..], quote, at, true)?;
+                (Token::Bytes(bytes), len + 1)
+            }
             '`' => raw_string(rest, at)?,
             _ if begins_number => number(rest, at)?,
             _ if first.is_alphabetic() || first == '_' || first == '$' => word(rest),
@@ -120,48 +131,60 @@ fn raw_string(rest: &str, at: usize) -> Result<(Token, usize), ExprError> {
     Ok((Token::Str(rest[1..=end].to_owned()), end + 2))
 }
 
-fn string(rest: &str, quote: char, at: usize) -> Result<(Token, usize), ExprError> {
-    let mut text = String::new();
+/// The bytes of a literal and its length. In one of `bytes`, an escape is a byte and not a character.
+fn string(rest: &str, quote: char, at: usize, bytes: bool) -> Result<(Vec<u8>, usize), ExprError> {
+    let mut out = Vec::new();
     let mut letters = rest.char_indices().skip(1);
+    let unclosed = || ExprError::at(at, "literal not terminated");
     while let Some((place, letter)) = letters.next() {
-        match letter {
-            letter if letter == quote => return Ok((Token::Str(text), place + 1)),
+        let letter = match letter {
+            letter if letter == quote => return Ok((out, place + 1)),
             '\n' => break,
             '\\' => {
-                let (_, escaped) = letters
-                    .next()
-                    .ok_or_else(|| ExprError::at(at, "literal not terminated"))?;
+                let (_, escaped) = letters.next().ok_or_else(unclosed)?;
                 let mut code = |digits: usize, first: &str, radix: u32| {
                     let mut hex = first.to_owned();
                     hex.extend(letters.by_ref().take(digits).map(|(_, letter)| letter));
-                    let code = u32::from_str_radix(&hex, radix).ok().and_then(char::from_u32);
+                    let code = u32::from_str_radix(&hex, radix).ok();
+                    let code = code
+                        .filter(|code| !bytes || *code <= 0xff)
+                        .and_then(char::from_u32);
                     code.ok_or_else(|| ExprError::at(at, format!("bad escape in a literal: `{hex}`")))
                 };
-                text.push(match escaped {
-                    'a' => '\u{7}',
-                    'b' => '\u{8}',
-                    'f' => '\u{c}',
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    'v' => '\u{b}',
-                    '\\' | '\'' | '"' | '`' => escaped,
-                    'x' => code(2, "", 16)?,
-                    'u' => code(4, "", 16)?,
-                    'U' => code(8, "", 16)?,
-                    '0'..='3' => code(2, &escaped.to_string(), 8)?,
-                    _ => {
-                        return Err(ExprError::at(
-                            at,
-                            format!("unknown escape `\\{escaped}` in a literal"),
-                        ));
-                    }
-                });
+                let coded = match escaped {
+                    'x' => Some(code(2, "", 16)?),
+                    '0'..='3' => Some(code(2, &escaped.to_string(), 8)?),
+                    'u' if !bytes => Some(code(4, "", 16)?),
+                    'U' if !bytes => Some(code(8, "", 16)?),
+                    _ => None,
+                };
+                if let (true, Some(Ok(byte))) = (bytes, coded.map(u8::try_from)) {
+                    out.push(byte);
+                    continue;
+                }
+                let unknown = || ExprError::at(at, format!("unknown escape `\\{escaped}` in a literal"));
+                coded.or_else(|| escape(escaped)).ok_or_else(unknown)?
             }
-            letter => text.push(letter),
-        }
+            letter => letter,
+        };
+        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
     }
-    Err(ExprError::at(at, "literal not terminated"))
+    Err(unclosed())
+}
+
+/// What a letter behind a backslash stands for.
+const fn escape(letter: char) -> Option<char> {
+    Some(match letter {
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\u{b}',
+        '\\' | '\'' | '"' | '`' => letter,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
