@@ -64,6 +64,11 @@ mod tests {
                 2,
             ),
             ("view v {\n expr \"type() in ['A', 'AAAA']\"\n}", "v", 1),
+            (
+                "view v {\n expr \"{A: true}[type()] ?? false\"\n expr now(timezone('Europe/Zurich')).Hour() not in 6..21\n}",
+                "v",
+                2,
+            ),
         ] {
             let (read, list) = read(text).unwrap();
             assert_eq!((read.as_str(), list.len()), (name, conditions), "{text}");

@@ -4,7 +4,8 @@ use ipnet::IpNet;
 
 use super::{Bound, Checked, Checker, ENV, Each, Outcome, constants};
 use crate::ExprError;
-use crate::builtin::{BUILTINS, Signature, Wants};
+use crate::builtin::{BUILTINS, Builtin, Signature, Wants};
+use crate::dates;
 use crate::kind::Type;
 use crate::methods::{self, METHODS};
 use crate::query::{FIELDS, Field};
@@ -77,6 +78,10 @@ impl Checker {
     fn builtin(&mut self, signature: &Signature, args: &[Node]) -> Outcome {
         let (checked, kinds) = self.args(signature.name, args, signature.takes)?;
         let (builtin, gives) = (signature.builtin, signature.builtin.gives(&kinds));
+        if builtin == Builtin::Now {
+            // Looks the zone up before there are queries.
+            dates::local();
+        }
         let known = constants(&checked).filter(|args| builtin.is_timeless(args));
         let part = match known.and_then(|args| builtin.call(&args)) {
             Some(value) => Checked::Constant(value),
