@@ -4,6 +4,7 @@ mod bounds;
 mod dates;
 mod functions;
 mod language;
+mod random;
 
 use catena_core::message::{QueryBuilder, Request};
 use catena_facts::Surroundings;
