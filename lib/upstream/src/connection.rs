@@ -70,6 +70,9 @@ pub(crate) trait Queries: Send {
     /// The connection has come so far.
     fn reached(&mut self, stage: Stage, local: Option<SocketAddr>);
 
+    /// Whether the connection takes one query after the other.
+    fn one_at_a_time(&mut self, is_serial: bool);
+
     /// A TLS session began, a resumed one or a new one.
     fn secured(&mut self, resumed: bool);
 
@@ -173,6 +176,11 @@ impl Queries for OfWorker<'_> {
 
     fn reached(&mut self, stage: Stage, local: Option<SocketAddr>) {
         self.local.lock().connection_stage(self.place, stage, local);
+    }
+
+    fn one_at_a_time(&mut self, is_serial: bool) {
+        let mut local = self.local.lock();
+        local.connection_is_serial(self.place, is_serial);
     }
 
     fn secured(&mut self, resumed: bool) {

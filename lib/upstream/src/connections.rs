@@ -46,6 +46,20 @@ impl Habit {
             connections,
         }
     }
+
+    /// Queries in flight on a connection with which it can do.
+    const fn room(&self, connection: &Connection) -> usize {
+        if connection.is_serial { 1 } else { self.comfortable }
+    }
+
+    /// How many connections there may be beside these.
+    fn most<'c>(&self, mut open: impl Iterator<Item = (u32, &'c Connection)>) -> usize {
+        if open.any(|(_, connection)| connection.is_serial) {
+            CONNECTIONS
+        } else {
+            self.connections
+        }
+    }
 }
 
 /// Messages on a connection that nobody asked for, before it is closed.
@@ -65,6 +79,8 @@ const QUERIES: usize = 16_384;
 pub(crate) struct Connections {
     connections: Vec<Option<Connection>>,
     next_key: u32,
+    /// Whether the last one that opened takes one query after the other.
+    is_serial: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +95,8 @@ pub(crate) struct Connection {
     out: Outgoing,
     /// Its task wants to know which queries are given up.
     has_streams: bool,
+    /// It takes one query after the other, as over HTTP/1.1.
+    is_serial: bool,
     /// Of the task that reads and writes.
     waker: Option<Waker>,
     task: Option<AbortHandle>,
@@ -139,10 +157,11 @@ impl Connections {
         };
         let moving = || open().filter(|(_, connection)| !connection.has_halted(now, need.patience));
         // Of TCP connections, all are used alike, of others the first as long as it is comfortable.
-        let comfortable = |(_, connection): &(u32, &Connection)| connection.in_flight < habit.comfortable;
+        let comfortable =
+            |(_, connection): &(u32, &Connection)| connection.in_flight < habit.room(connection);
         let first = moving().find(comfortable).filter(|_| protocol != Protocol::Tcp);
         if let Some((index, connection)) = first.or_else(|| moving().min_by_key(|(_, one)| one.in_flight))
-            && (connection.in_flight < habit.comfortable || open().count() >= habit.connections)
+            && (connection.in_flight < habit.room(connection) || open().count() >= habit.most(open()))
         {
             return Chosen::Kept(index);
         }
@@ -162,13 +181,24 @@ impl Connections {
         }
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
-        let connection = Some(Connection::new(key, protocol, now));
+        let mut connection = Connection::new(key, protocol, now);
+        // Until it tells, so that queries do not gather on it.
+        connection.is_serial = self.is_serial;
+        let connection = Some(connection);
         let index = free.unwrap_or(self.connections.len());
         match self.connections.get_mut(index) {
             Some(place) => *place = connection,
             None => self.connections.push(connection),
         }
         Chosen::Fresh(index as u32, key)
+    }
+
+    /// Tells whether a connection takes one query after the other.
+    pub(crate) fn set_serial(&mut self, index: u32, key: u32, is_serial: bool) {
+        if let Some(connection) = self.with_key(index, key) {
+            connection.is_serial = is_serial;
+            self.is_serial = is_serial;
+        }
     }
 
     /// Tells which task serves a fresh connection.
@@ -331,6 +361,7 @@ impl Connection {
             waiting_since: now,
             out: Outgoing::default(),
             has_streams: protocol.has_streams(),
+            is_serial: false,
             waker: None,
             task: None,
             kept: false,

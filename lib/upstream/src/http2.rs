@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::connection::{End, Queries, Stage, connect, connect_unix, handshake};
 use crate::cork::{Cork, Corked};
 use crate::error::{Failure, Fault};
-use crate::http::{Http, MAX_HEAD};
+use crate::http::{Content, Http, MAX_HEAD};
+use crate::http1;
 use crate::multiplex::{self, Streams};
 use crate::target::{Secured, Target};
 
@@ -62,10 +63,11 @@ where
     };
     let stream = handshake(stream, local, secured, queries).await?;
     // RFC 9113, section 3.2: without `h2` in the handshake the other side speaks something else.
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(Fault::new("tls", "the upstream does not speak HTTP/2"));
+    match (stream.get_ref().1.alpn_protocol(), http.content()) {
+        (Some(b"h2"), _) => speak(stream, local, http, queries).await,
+        (_, Content::Doh(_)) => Box::pin(http1::speak(stream, local, http, queries)).await,
+        (_, Content::Grpc) => Err(Fault::new("tls", "the upstream does not speak HTTP/2")),
     }
-    speak(stream, local, http, queries).await
 }
 
 async fn speak<S, Q>(
@@ -88,6 +90,7 @@ where
         .handshake(stream)
         .await
         .map_err(|error| fault(&error))?;
+    queries.one_at_a_time(false);
     queries.reached(Stage::Open, local);
     let streams = Http2 {
         connection,

@@ -40,6 +40,7 @@ mod error;
 mod group;
 mod health;
 mod http;
+mod http1;
 mod http2;
 mod http3;
 mod local;

@@ -127,6 +127,8 @@ impl Queries for Single<'_> {
 
     fn reached(&mut self, _: Stage, _: Option<SocketAddr>) {}
 
+    fn one_at_a_time(&mut self, _: bool) {}
+
     fn secured(&mut self, _: bool) {}
 
     fn deliver(&mut self, frames: &[u8]) -> Option<usize> {

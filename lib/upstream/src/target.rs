@@ -153,7 +153,7 @@ impl Target {
             Scheme::Dns => Kind::Plain,
             Scheme::Tls => Kind::Tls(secured(tls, address, name, &[])?),
             Scheme::Https => Kind::Http2(
-                Some(secured(tls, address, name, &[b"h2"])?),
+                Some(secured(tls, address, name, &[b"h2", b"http/1.1"])?),
                 Http::new(Content::Doh(method), "https", &authority),
             ),
             Scheme::Grpc => Kind::Http2(

@@ -2,6 +2,8 @@
 
 mod behaviour;
 #[cfg(feature = "encrypted")]
+mod http1;
+#[cfg(feature = "encrypted")]
 mod secure;
 mod serve;
 
@@ -161,7 +163,7 @@ impl Upstream {
     }
 
     /// Starts a server of these records that is asked over TLS, HTTP/2, HTTP/3, QUIC or in gRPC calls. `tls` may be
-    /// missing for gRPC only.
+    /// missing for gRPC only. Over [`Transport::Https`] it speaks HTTP/1.1 where `tls` has no protocol `h2`, and others.
     ///
     /// # Panics
     ///

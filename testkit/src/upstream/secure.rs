@@ -1,4 +1,4 @@
-//! The upstream over TLS, HTTP/2, HTTP/3 and QUIC, and as a gRPC server.
+//! The upstream over TLS, HTTP, QUIC, and as a gRPC server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
 
 use super::behaviour::Step;
+use super::http1;
 use super::serve::{Play, note, pause, serve_connection};
 use super::{Session, State};
 
@@ -54,8 +55,10 @@ async fn begin(stream: TcpStream, peer: SocketAddr, secure: Secure, state: Arc<S
     };
     let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     state.begin(Session { peer, resumed });
+    let newest = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     match secure.transport {
         Transport::Tls => serve_connection(stream, Transport::Tls, peer, state).await,
+        Transport::Https if !newest => http1::serve(stream, peer, state).await,
         other => serve_http2(stream, peer, other, state).await,
     }
 }
@@ -150,7 +153,7 @@ async fn answer_http2(
 }
 
 /// The query in `dns` of a path.
-fn in_path(uri: &http::Uri) -> Option<Vec<u8>> {
+pub(super) fn in_path(uri: &http::Uri) -> Option<Vec<u8>> {
     let query = uri.query()?.strip_prefix("dns=")?;
     URL_SAFE_NO_PAD.decode(query).ok()
 }

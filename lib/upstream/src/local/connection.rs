@@ -85,6 +85,12 @@ impl Local {
         }
     }
 
+    /// Whether a connection takes one query after the other.
+    pub(crate) fn connection_is_serial(&mut self, place: Place, is_serial: bool) {
+        let connections = &mut self.pools[place.upstream].connections;
+        connections.set_serial(place.index, place.key, is_serial);
+    }
+
     /// Gives the task of a connection what it has to send; false if it is to end.
     pub(crate) fn take_outgoing(&mut self, place: Place, outgoing: &mut Outgoing, waker: &Waker) -> bool {
         let connections = &mut self.pools[place.upstream].connections;
