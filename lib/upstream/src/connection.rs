@@ -67,6 +67,9 @@ pub(crate) trait Queries: Send {
     /// connection is to end.
     fn take(&mut self, outgoing: &mut Outgoing, waker: &Waker) -> bool;
 
+    /// The connection ends, and these frames have not been sent.
+    fn give_back(&mut self, unsent: &[u8]);
+
     /// The connection has come so far.
     fn reached(&mut self, stage: Stage, local: Option<SocketAddr>);
 
@@ -172,6 +175,11 @@ struct OfWorker<'a> {
 impl Queries for OfWorker<'_> {
     fn take(&mut self, outgoing: &mut Outgoing, waker: &Waker) -> bool {
         self.local.lock().take_outgoing(self.place, outgoing, waker)
+    }
+
+    fn give_back(&mut self, unsent: &[u8]) {
+        let mut local = self.local.lock();
+        local.give_back(self.place, unsent);
     }
 
     fn reached(&mut self, stage: Stage, local: Option<SocketAddr>) {

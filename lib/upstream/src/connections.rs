@@ -408,6 +408,31 @@ impl Connection {
         }
     }
 
+    /// Whether an answer came on it.
+    pub(crate) const fn has_answered(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// Takes frames back that the task has not sent.
+    pub(crate) fn give_back(&mut self, unsent: &[u8]) {
+        self.out.frames.extend_from_slice(unsent);
+    }
+
+    /// The ids of queries that have not been sent.
+    pub(crate) fn unsent(&self) -> Vec<u16> {
+        let mut ids = Vec::new();
+        let mut frames = self.out.frames.as_slice();
+        while let Some((&[high, low], rest)) = frames.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            let Some((message, behind)) = rest.split_at_checked(length) else {
+                break;
+            };
+            ids.extend(message.first_chunk().map(|id| u16::from_be_bytes(*id)));
+            frames = behind;
+        }
+        ids
+    }
+
     /// How often a query that is lost on it may have been sent for another attempt to be worth it.
     pub(crate) fn resends(&self) -> u8 {
         match self.heard {

@@ -39,7 +39,9 @@ pub(crate) async fn exchange<S: Streams, Q: Queries>(streams: S, queries: &mut Q
         answers: Vec::new(),
         failed: Vec::new(),
     };
-    poll_fn(|context| multiplexer.poll(context)).await
+    let end = poll_fn(|context| multiplexer.poll(context)).await;
+    multiplexer.give_back();
+    end
 }
 
 struct Multiplexer<'q, S: Streams, Q> {
@@ -88,6 +90,11 @@ impl<S: Streams, Q: Queries> Multiplexer<'_, S, Q> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// What was never asked is not lost.
+    fn give_back(&mut self) {
+        self.queries.give_back(&self.outgoing.frames[self.at..]);
     }
 
     /// Asks what waits, as far as there may be streams. Says whether there was anything.

@@ -125,6 +125,8 @@ impl Queries for Single<'_> {
         self.failure.is_none()
     }
 
+    fn give_back(&mut self, _: &[u8]) {}
+
     fn reached(&mut self, _: Stage, _: Option<SocketAddr>) {}
 
     fn one_at_a_time(&mut self, _: bool) {}

@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use catena_core::message::{Rcode, Transport};
-use catena_testkit::{Behaviour, Pki, Query, Step, Upstream, eventually};
+use catena_testkit::{Answer, Behaviour, Pki, Query, Step, Upstream, eventually};
 use common::{ANSWER, NAMES, Secure, ZONE, server};
 
 const CLIENTS: usize = 40;
@@ -45,7 +45,7 @@ fn answers_are_relayed_on_one_connection_with_either_method() {
 #[test]
 fn queries_that_wait_have_connections_of_their_own_up_to_a_bound() {
     let secure = old();
-    let server = server(&secure.corefile("https", "max_fails 0"));
+    let server = server(&secure.corefile("https", "read_timeout 1m\nmax_fails 0"));
     // All workers get to know what it speaks.
     for _ in 0..CLIENTS {
         server.ask("a.example.org. A").assert_answer(ANSWER);
@@ -72,7 +72,7 @@ fn queries_that_wait_have_connections_of_their_own_up_to_a_bound() {
 #[test]
 fn what_a_closed_connection_took_along_is_asked_on_another() {
     let secure = old();
-    let server = server(&secure.corefile("https", "max_fails 0"));
+    let server = server(&secure.corefile("https", "read_timeout 1m\nmax_fails 0"));
     server.ask("a.example.org. A").assert_answer(ANSWER);
     for round in 1..=5 {
         let closes = AtomicBool::new(true);
@@ -86,6 +86,34 @@ fn what_a_closed_connection_took_along_is_asked_on_another() {
         server.ask("a.example.org. A").assert_answer(ANSWER);
         assert_eq!(secure.upstream.count(), 1 + 2 * round);
         assert!(secure.upstream.sessions().len() > round);
+    }
+}
+
+#[test]
+fn queries_that_waited_behind_others_do_not_count_as_lost_where_each_answer_closes_its_connection() {
+    let secure = old();
+    let server = server(&secure.corefile("https", "read_timeout 1m\nmax_fails 0"));
+    for _ in 0..CLIENTS {
+        server.ask("a.example.org. A").assert_answer(ANSWER);
+    }
+    secure.upstream.behave(Behaviour::scripted(|_, honest| {
+        vec![Step::Send(honest.to_vec()), Step::Close]
+    }));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // So many that each connection has more of them than a query may be lost times.
+    let sockets: Vec<UdpSocket> = (0..workers * CONNECTIONS * 12)
+        .map(|_| server.udp_socket())
+        .collect();
+    for (number, socket) in sockets.iter().enumerate() {
+        let query = Query::from(format!("n{number}.example.org. A +bufsize=1232").as_str());
+        socket.send(&query.to_wire()).unwrap();
+    }
+    let mut buffer = [0; 512];
+    for (number, socket) in sockets.iter().enumerate() {
+        let length = socket.recv(&mut buffer).unwrap();
+        let answer = Answer::from_wire(buffer[..length].to_vec()).unwrap();
+        assert_eq!(answer.extended_error(), None, "query {number}");
+        answer.assert_rcode(Rcode::NXDOMAIN);
     }
 }
 

@@ -17,11 +17,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: So
     while let Some(wire) = request(&mut stream).await {
         let Play { steps, mut released } = note(&state, Transport::Https, peer, wire);
         let mut answered = false;
-        for step in steps {
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
             match step {
                 Step::Send(wire) | Step::SendFromElsewhere(wire) | Step::SendRaw(wire) => {
                     // Whether the client is still there is its business.
-                    let _ = respond(&mut stream, &wire).await;
+                    let closes = matches!(steps.peek(), Some(Step::Close));
+                    let _ = respond(&mut stream, &wire, closes).await;
                     answered = true;
                 }
                 Step::Close => return,
@@ -66,9 +68,11 @@ async fn request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Option<Vec<
     Some(body)
 }
 
-async fn respond<S: AsyncWrite + Unpin>(stream: &mut S, wire: &[u8]) -> std::io::Result<()> {
+/// `closes` says that there will be no other response (RFC 9112, section 9.6).
+async fn respond<S: AsyncWrite + Unpin>(stream: &mut S, wire: &[u8], closes: bool) -> std::io::Result<()> {
     let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/dns-message\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/dns-message\r\n{}content-length: {}\r\n\r\n",
+        if closes { "connection: close\r\n" } else { "" },
         wire.len()
     );
     stream.write_all(&[head.as_bytes(), wire].concat()).await?;

@@ -100,6 +100,14 @@ impl Local {
             .is_some()
     }
 
+    /// A connection that ends has not sent these frames.
+    pub(crate) fn give_back(&mut self, place: Place, unsent: &[u8]) {
+        let connections = &mut self.pools[place.upstream].connections;
+        if let Some(connection) = connections.with_key(place.index, place.key) {
+            connection.give_back(unsent);
+        }
+    }
+
     /// Takes a message that arrived on a connection; false if the connection is to end.
     pub(crate) fn message(
         &mut self,
@@ -232,6 +240,12 @@ impl Local {
             End::Dial(_) => 0,
             End::Broken(_) | End::Closed => connection.resends(),
         };
+        // What waited behind others on a connection that brought answers is none the worse for it.
+        let unsent = if connection.has_answered() {
+            connection.unsent()
+        } else {
+            Vec::new()
+        };
         let waiting = pool.connections.slots_of(index);
         pool.connections.close(index);
         for slot in waiting {
@@ -243,9 +257,11 @@ impl Local {
             };
             slot.way = Way::None;
             let lost_before = slot.resent;
-            slot.resent = lost_before.saturating_add(1);
+            let was_sent = !unsent.contains(&slot.id);
+            slot.resent = lost_before.saturating_add(u8::from(was_sent));
             let ended = if lost_before < worth {
-                local.send_on_connection(this, ticket, now, Some(now), woken)
+                // The upstream may have closed all others, too: what it was sent goes on a new one.
+                local.send_on_connection(this, ticket, now, was_sent.then_some(now), woken)
             } else {
                 Err(error.clone())
             };
