@@ -11,7 +11,7 @@ use quinn::{Connection, Endpoint, TransportConfig, VarInt};
 use tokio::runtime::Runtime;
 
 use crate::common::{PATIENCE, alone};
-use crate::servers::{Served, block, client, in_process, port_number};
+use crate::servers::{Served, block, client, forward_to, in_process, port_number};
 
 /// Clients of QUIC that behave as a test wants it.
 struct Attackers {
@@ -164,8 +164,8 @@ fn cancelled_streams_return_their_places() {
     const PLACES: usize = 4;
     let upstream = Upstream::start("www.example.org. 60 IN A 192.0.2.1");
     let directives = format!(
-        "    quic {{\n        worker_pool_size {PLACES}\n    }}\n    forward . {}",
-        upstream.address()
+        "    quic {{\n        worker_pool_size {PLACES}\n    }}\n{}",
+        forward_to(&upstream)
     );
     let server = in_process(&block(".", &directives)).start();
     let attackers = Attackers::new(server.authority().1);
@@ -219,8 +219,8 @@ fn cancelled_requests_over_http3_are_not_more_than_streams() {
     const STREAMS: usize = 16;
     let upstream = Upstream::start("www.example.org. 60 IN A 192.0.2.1");
     let directives = format!(
-        "    https3 {{\n        max_streams {STREAMS}\n    }}\n    forward . {}",
-        upstream.address()
+        "    https3 {{\n        max_streams {STREAMS}\n    }}\n{}",
+        forward_to(&upstream)
     );
     let server = in_process(&block(".", &directives)).start();
     upstream.behave(Behaviour::honest().held());

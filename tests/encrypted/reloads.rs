@@ -8,7 +8,7 @@ use catena::message::Rcode;
 use catena_testkit::{Behaviour, Client, Over, Query, Upstream};
 
 use crate::common::alone;
-use crate::servers::{Served, block, client, in_process};
+use crate::servers::{Served, block, client, forward_to, in_process};
 
 /// Kept connections of each kind.
 const CLIENTS: usize = 2;
@@ -95,7 +95,7 @@ fn what_has_come_is_answered_before_the_server_ends_over_every_transport() {
     let _alone = alone();
     let upstream = Upstream::start("www.example.org. 60 IN A 192.0.2.1");
     upstream.behave(Behaviour::honest().held());
-    let server = in_process(&block(".", &format!("    forward . {}", upstream.address()))).start();
+    let server = in_process(&block(".", &forward_to(&upstream))).start();
     let clients = Over::ALL.map(|over| (over, client(&server, over)));
     let messages = |over: Over| -> Vec<Vec<u8>> {
         // Those that do one after the other have one under way.

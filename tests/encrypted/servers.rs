@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use catena_testkit::{Client, Over, Pki, TestServer, TestServerBuilder, Trust};
+use catena_testkit::{Client, Over, Pki, TestServer, TestServerBuilder, Trust, Upstream};
 
 use crate::common::{Catena, Folder};
 
@@ -31,6 +31,14 @@ pub fn block(zone: &str, directives: &str) -> String {
     format!(
         "{}{{\n    bind 127.0.0.1\n    tls cert.pem key.pem\n{directives}\n}}\n",
         keys(zone)
+    )
+}
+
+/// Forwards to this upstream, which is asked once for a query, however long it holds its answer.
+pub fn forward_to(upstream: &Upstream) -> String {
+    format!(
+        "    forward . {} {{\n        read_timeout 1m\n        max_fails 0\n    }}",
+        upstream.address()
     )
 }
 
