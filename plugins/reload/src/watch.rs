@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use catena_core::instance::{CorefileSource, LoadError};
 use catena_core::plugin::{Control, Lifecycle, StartContext, StartError, StopReason};
 use catena_metrics::{Counter, GaugeFamily, Registry};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, Id};
 
 use crate::config::{Config, NAME};
 
@@ -20,8 +20,8 @@ pub(crate) struct Watcher {
 #[derive(Debug, Default)]
 struct State {
     task: Option<AbortHandle>,
-    /// The task has asked for a reload and waits for its end. It must not be stopped by what it asked for.
-    reloading: bool,
+    /// The task that has asked for a reload and waits for its end. It must not be stopped by what it asked for.
+    reloading: Option<Id>,
 }
 
 impl Watcher {
@@ -32,10 +32,17 @@ impl Watcher {
     /// Puts a new task into the place of the one before.
     fn replace(&self, task: AbortHandle) {
         let mut state = self.state();
-        if let Some(before) = state.task.replace(task)
-            && !state.reloading
-        {
-            before.abort();
+        if let Some(before) = state.task.replace(task) {
+            state.end(&before);
+        }
+    }
+}
+
+impl State {
+    /// Ends a task, if it is not the one that reloads: that ends by itself.
+    fn end(&self, task: &AbortHandle) {
+        if self.reloading != Some(task.id()) {
+            task.abort();
         }
     }
 }
@@ -117,10 +124,8 @@ impl Lifecycle for Watch {
 
     async fn stop(&self, _reason: StopReason) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task
-            && !self.watcher.state().reloading
-        {
-            task.abort();
+        if let Some(task) = task {
+            self.watcher.state().end(&task);
         }
     }
 }
@@ -163,9 +168,9 @@ impl Looking {
         self.metrics.info.remove(&["sha512", &self.fingerprint]);
         // A wrong file is tried once, not at each look.
         self.fingerprint = fingerprint;
-        self.watcher.state().reloading = true;
+        self.watcher.state().reloading = tokio::task::try_id();
         let result = self.control.reload().await;
-        self.watcher.state().reloading = false;
+        self.watcher.state().reloading = None;
         self.metrics.info.with(&["sha512", &self.fingerprint]).set(1.0);
         if let Err(error) = result {
             let error = error.lines().next().unwrap_or_default();
@@ -213,5 +218,26 @@ mod tests {
             assert_eq!(jittered(config, fraction), Duration::from_secs_f64(want));
         }
         assert!((0.0..=1.0).contains(&random_fraction()));
+    }
+
+    /// Two blocks have the plugin: the task of the first one ends when that of the second one begins, also while an older
+    /// one reloads.
+    #[test]
+    fn one_task_watches_beside_the_one_that_reloads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime");
+        runtime.block_on(async {
+            let watcher = Watcher::default();
+            let [old, first, second] = [(); 3].map(|()| tokio::spawn(std::future::pending::<()>()));
+            watcher.replace(old.abort_handle());
+            watcher.state().reloading = Some(old.id());
+            watcher.replace(first.abort_handle());
+            watcher.replace(second.abort_handle());
+            assert!(first.await.is_err_and(|error| error.is_cancelled()));
+            assert!(!old.is_finished() && !second.is_finished());
+            watcher.state().reloading = None;
+            watcher.state().end(&old.abort_handle());
+            assert!(old.await.is_err_and(|error| error.is_cancelled()));
+        });
     }
 }
