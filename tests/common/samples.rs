@@ -167,7 +167,9 @@ pub fn parse(text: &str, registry: &Registry) -> Result<Corefile, String> {
 pub fn files_in(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).expect(folder);
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
+    // Whoever has tried the README's first command has the state of its server beside the Corefiles.
+    let is_state = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+    let mut files: Vec<PathBuf> = paths.filter(|path| path.is_file() && !is_state(path)).collect();
     files.sort();
     files
 }
